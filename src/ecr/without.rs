@@ -1,7 +1,9 @@
 //! Replaces ECR's API and the AWS SDK in a program that was built without them.
 #![expect(clippy::unused_async, reason = "it is awaited where there is an API")]
 
-use super::value::{Created, EcrErrorKind, Endpoint, Given, Identity, ImageDetail, NotDeleted, RepositoryFacts};
+use super::value::{
+    AuthorizationData, Created, EcrErrorKind, Endpoint, Identity, ImageDetail, NotDeleted, RepositoryFacts,
+};
 use crate::aws::{AwsAccount, AwsRegion};
 use crate::oci::{Digest, RepositoryPath};
 use crate::plan::EcrCreation;
@@ -29,7 +31,7 @@ impl Control {
         Err(EcrErrorKind::NotBuiltIn)
     }
 
-    pub(super) async fn token(&self) -> Result<Given, EcrErrorKind> {
+    pub(super) async fn token(&self) -> Result<AuthorizationData, EcrErrorKind> {
         match *self {}
     }
 

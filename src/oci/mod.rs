@@ -43,7 +43,7 @@ pub use index::entry_override::EntryOverride;
 #[doc(hidden)]
 pub use index::format::{IndexFormat, NotDocker};
 #[doc(hidden)]
-pub use index::listed::Listed;
+pub use index::listed::SourceEntry;
 #[doc(hidden)]
 pub use json::fields::Fields;
 pub(crate) use json::{document, loose, null};
@@ -64,4 +64,4 @@ pub(crate) use platform::elf;
 #[doc(hidden)]
 pub use platform::elf::ElfMachine;
 #[doc(hidden)]
-pub use platform::spelling::{PlatformWords, platforms_in};
+pub use platform::spelling::{PlatformSpelling, platforms_in};

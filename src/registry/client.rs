@@ -9,14 +9,14 @@ use tokio::time::{Instant, sleep_until};
 
 use super::config::ClientConfig;
 use super::error::{Cause, ErrorKind, RegistryError, Waiting};
-use super::heads::Heads;
+use super::known_blobs::KnownBlobs;
 use super::login::logins::Login;
 use super::request::http::{Call, Http};
 use super::request::pace::Pace;
 use super::request::retry::{Patience, Throttle};
 use super::request::slots::Slots;
-use super::transport::link::{Link, Neighbours, Transport};
-use super::transport::resolve::Names;
+use super::transport::link::{AllowedHosts, Link, Transport};
+use super::transport::resolve::Resolver;
 use super::transport::tls::Tls;
 use super::transport::wire::{Connections, Read, Wire};
 use crate::auth::CredentialSource;
@@ -37,7 +37,7 @@ const MAX_PING: usize = 64 << 10;
 ///
 /// You can drop the futures of its methods at any time. No work continues after that.
 #[derive(Clone)]
-pub struct Client(pub(super) Arc<Http>, pub(super) Arc<Heads>);
+pub struct Client(pub(super) Arc<Http>, pub(super) Arc<KnownBlobs>);
 
 impl Client {
     /// A client of `host`. The host's name decides on the provider. This sends no request.
@@ -64,20 +64,28 @@ impl Client {
         link: impl Into<Link>,
         credentials: Arc<dyn CredentialSource>,
     ) -> Result<Self, RegistryError> {
-        let Link { transport, certificates, neighbours } = link.into();
+        let Link { transport, certificates, allowed_hosts } = link.into();
         let fail = |kind| RegistryError::new(&host, "before any request", kind);
         let scheme = match transport {
             Transport::Https => "https",
             Transport::Http => "http",
         };
         let home = Url::parse(&format!("{scheme}://{}/v2/", host.api())).map_err(|_| fail(ErrorKind::Host))?;
-        let neighbours = Neighbours::of(&neighbours);
-        let names = Arc::new(Names::of(&home, &config.proxies, neighbours.clone()));
+        let allowed_hosts = AllowedHosts::of(&allowed_hosts);
+        let resolver = Arc::new(Resolver::of(&home, &config.proxies, allowed_hosts.clone()));
         let tls = Tls::new(&certificates, transport).map_err(|error| fail(ErrorKind::Settings(Cause::of(&error))))?;
-        let client = |tls| client(&config, tls, &names).map_err(|error| fail(ErrorKind::Settings(Cause::of(&error))));
+        let client =
+            |tls| client(&config, tls, &resolver).map_err(|error| fail(ErrorKind::Settings(Cause::of(&error))));
         let connections = Connections { home: client(tls.home)?, elsewhere: client(tls.elsewhere)? };
-        let wire =
-            Wire { connections, host, home, neighbours, names, timeouts: config.timeouts, proxies: config.proxies };
+        let wire = Wire {
+            connections,
+            host,
+            home,
+            allowed_hosts,
+            resolver,
+            timeouts: config.timeouts,
+            proxies: config.proxies,
+        };
         let http = Arc::new(Http {
             wire,
             provider,
@@ -143,7 +151,7 @@ impl Client {
 fn client(
     config: &ClientConfig,
     tls: rustls::ClientConfig,
-    names: &Arc<Names>,
+    resolver: &Arc<Resolver>,
 ) -> Result<reqwest::Client, reqwest::Error> {
     reqwest::Client::builder()
         .user_agent(config.user_agent.as_str())
@@ -153,7 +161,7 @@ fn client(
         .referer(false)
         .no_proxy()
         .proxy(config.proxies.rule())
-        .dns_resolver(names.clone())
+        .dns_resolver(resolver.clone())
         .tls_backend_preconfigured(tls)
         .build()
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use polyarch::auth::{Anonymous, Credential, Secret};
 use polyarch::oci::{Descriptor, Digest, MediaType, RepositoryPath};
 use polyarch::registry::{
-    Arrival, Backoff, BlobSource, Client, ClientConfig, ErrorKind, Proxies, RegistryError, Timeouts, Transport,
+    Backoff, BlobOutcome, BlobSource, Client, ClientConfig, ErrorKind, Proxies, RegistryError, Timeouts, Transport,
 };
 
 use crate::support::images::Image;
@@ -75,14 +75,14 @@ pub(super) async fn willing(special: impl Fn(&Request, usize) -> Option<Reply> +
     .await
 }
 
-pub(super) async fn copy(from: &Client, to: &Client, moved: &AtomicU64) -> Result<Arrival, RegistryError> {
+pub(super) async fn copy(from: &Client, to: &Client, moved: &AtomicU64) -> Result<BlobOutcome, RegistryError> {
     let (repository, target) = (path("from"), path("to"));
     let source = BlobSource::Registry { client: from, repository: &repository };
     to.copy_blob(&target, &blob(), source, moved).await
 }
 
 /// One registry that is both.
-pub(super) async fn copied(registry: &ScriptedRegistry) -> (Result<Arrival, RegistryError>, u64) {
+pub(super) async fn copied(registry: &ScriptedRegistry) -> (Result<BlobOutcome, RegistryError>, u64) {
     let (client, moved) = (client(registry, Arc::new(Anonymous)), AtomicU64::new(0));
     let arrival = copy(&client, &client, &moved).await;
     (arrival, moved.load(Ordering::Relaxed))
@@ -95,10 +95,10 @@ pub(super) fn is_mount(request: &Request) -> bool {
 #[tokio::test]
 async fn existing_and_mounted_blobs_send_no_content() {
     let there = willing(|request, _| (request.method == "HEAD").then(|| status(200))).await;
-    assert!(matches!(copied(&there).await, (Ok(Arrival::Present), 0)));
+    assert!(matches!(copied(&there).await, (Ok(BlobOutcome::Present), 0)));
     assert_eq!(there.requests().len(), 1);
     let mounting = willing(|request, _| is_mount(request).then(|| status(201))).await;
-    assert!(matches!(copied(&mounting).await, (Ok(Arrival::Mounted), 0)));
+    assert!(matches!(copied(&mounting).await, (Ok(BlobOutcome::Mounted), 0)));
     let mount = format!("POST /v2/to/blobs/uploads/?mount={}&from=from", blob().digest);
     assert_eq!(mounting.lines()[1..], [mount]);
 }
@@ -107,7 +107,7 @@ async fn existing_and_mounted_blobs_send_no_content() {
 async fn refused_mount_becomes_a_copy() {
     for refusal in [400, 401, 403, 404, 405] {
         let registry = willing(move |request, _| is_mount(request).then(|| status(refusal))).await;
-        assert!(matches!(copied(&registry).await, (Ok(Arrival::Copied), 35)), "{refusal}");
+        assert!(matches!(copied(&registry).await, (Ok(BlobOutcome::Copied), 35)), "{refusal}");
         let requests = registry.requests();
         let patch = requests.iter().find(|request| request.method == "PATCH").unwrap();
         assert_eq!((&patch.body[..], patch.header("content-length")), (CONTENT, Some("35")), "{refusal}");
@@ -116,7 +116,7 @@ async fn refused_mount_becomes_a_copy() {
     let offering =
         |request: &Request, _| is_mount(request).then(|| status(202).header("Location", "/upload/1?state=a"));
     let registry = willing(offering).await;
-    assert!(matches!(copied(&registry).await, (Ok(Arrival::Copied), 35)));
+    assert!(matches!(copied(&registry).await, (Ok(BlobOutcome::Copied), 35)));
     assert_eq!(registry.count("POST "), 1);
 }
 
@@ -132,7 +132,7 @@ async fn upload_that_ends_other_than_201_is_checked_by_head() {
             })
             .await;
             let (arrival, _) = copied(&registry).await;
-            assert_eq!(matches!(arrival, Ok(Arrival::Copied)), there, "{code}: {arrival:?}");
+            assert_eq!(matches!(arrival, Ok(BlobOutcome::Copied)), there, "{code}: {arrival:?}");
         }
     }
 }
@@ -146,7 +146,7 @@ async fn blob_is_sent_when_the_registry_refuses_head() {
             _ => None,
         })
         .await;
-        assert!(matches!(copied(&registry).await, (Ok(Arrival::Copied), 35)), "{code}");
+        assert!(matches!(copied(&registry).await, (Ok(BlobOutcome::Copied), 35)), "{code}");
     }
 }
 
@@ -163,7 +163,7 @@ async fn broken_blob_transfer_is_repeated_and_counted_once() {
         cut(request, count).or_else(|| (request.method == "PATCH" && count == 1).then_some(Reply::Reset))
     })
     .await;
-    assert!(matches!(copied(&broken).await, (Ok(Arrival::Copied), 35)));
+    assert!(matches!(copied(&broken).await, (Ok(BlobOutcome::Copied), 35)));
     // The download went on, the first upload was given up with its content.
     assert_eq!((broken.count("GET /v2/"), broken.count("GET /upload/"), broken.count("PUT ")), (3, 1, 1));
 
@@ -197,7 +197,7 @@ async fn upload_with_a_lost_last_answer_is_found_by_head() {
         }
     })
     .await;
-    assert!(matches!(copied(&registry).await.0, Ok(Arrival::Present)));
+    assert!(matches!(copied(&registry).await.0, Ok(BlobOutcome::Present)));
     assert_eq!(registry.count("PATCH "), 1);
 }
 
@@ -240,7 +240,7 @@ async fn upload_on_another_host_gets_no_credentials() {
     })
     .await;
     let (client, moved) = (client(&registry, Arc::new(User)), AtomicU64::new(0));
-    assert_eq!(copy(&client, &client, &moved).await.unwrap(), Arrival::Copied);
+    assert_eq!(copy(&client, &client, &moved).await.unwrap(), BlobOutcome::Copied);
     assert_eq!(storage.requests().len(), 2);
     assert!(storage.requests().iter().all(|request| request.header("authorization").is_none()));
     // Nor is it asked for there.
@@ -278,7 +278,7 @@ async fn mount_asks_for_a_token_of_both_repositories() {
         is_mount(request).then(|| status(201))
     })
     .await;
-    assert!(matches!(copied(&registry).await.0, Ok(Arrival::Mounted)));
+    assert!(matches!(copied(&registry).await.0, Ok(BlobOutcome::Mounted)));
     let both = "scope=repository%3Ato%3Apull%2Cpush&scope=repository%3Afrom%3Apull";
     assert!(registry.lines().iter().any(|line| line.contains(both)), "{:?}", registry.lines());
 }

@@ -11,7 +11,7 @@ use polyarch::auth::{Anonymous, AuthError, Credential, CredentialSource, Secret}
 use polyarch::aws::Provider;
 use polyarch::oci::{Descriptor, Digest, RegistryHost, RepositoryPath};
 use polyarch::registry::{
-    Arrival, Backoff, BlobSource, Client, ClientConfig, Proxies, RegistryError, Timeouts, Transport,
+    Backoff, BlobOutcome, BlobSource, Client, ClientConfig, Proxies, RegistryError, Timeouts, Transport,
 };
 
 use super::faults::path;
@@ -44,7 +44,7 @@ fn client(host: &str, provider: Provider, credentials: impl CredentialSource + '
 }
 
 /// Sends a blob of `size` bytes; bytes that count as moved.
-async fn send(client: &Client, size: usize) -> (Result<Arrival, RegistryError>, usize) {
+async fn send(client: &Client, size: usize) -> (Result<BlobOutcome, RegistryError>, usize) {
     let content = content(size);
     let text = format!(r#"{{"mediaType":"x/layer","digest":"{}","size":{size}}}"#, Digest::of(&content));
     let blob: Descriptor = serde_json::from_str(&text).unwrap();
@@ -111,7 +111,7 @@ async fn layer_is_uploaded_to_ecr_in_parts_of_10_mib() {
     let stored = Stored::default();
     let registry = ecr(stored.clone(), |_, _| None).await;
     let (arrival, moved) = send(&client(&registry.host(), Provider::Ecr, Anonymous), SIZE).await;
-    assert_eq!((arrival.unwrap(), moved), (Arrival::Copied, SIZE));
+    assert_eq!((arrival.unwrap(), moved), (BlobOutcome::Copied, SIZE));
     assert_eq!(ranges(&registry), WHOLE);
     assert!(*stored.lock().unwrap() == content(SIZE));
     assert_eq!((registry.count("POST "), registry.count("PUT "), registry.count("GET ")), (1, 1, 0));
@@ -131,7 +131,7 @@ async fn blob_of_one_part_is_uploaded_to_ecr_in_one_request() {
         })
         .await;
         let (arrival, moved) = send(&client(&registry.host(), Provider::Ecr, Anonymous), size).await;
-        assert_eq!((arrival.unwrap(), moved), (Arrival::Copied, size));
+        assert_eq!((arrival.unwrap(), moved), (BlobOutcome::Copied, size));
         assert_eq!((registry.count("PATCH "), ranges(&registry)), (1, Vec::new()), "{size}");
     }
 }
@@ -148,7 +148,7 @@ async fn broken_ecr_part_is_sent_again_alone() {
     })
     .await;
     let (arrival, moved) = send(&client(&registry.host(), Provider::Ecr, Anonymous), SIZE).await;
-    assert_eq!((arrival.unwrap(), moved), (Arrival::Copied, SIZE));
+    assert_eq!((arrival.unwrap(), moved), (BlobOutcome::Copied, SIZE));
     assert_eq!(ranges(&registry), [WHOLE[0], WHOLE[1], WHOLE[1], WHOLE[1], WHOLE[1], WHOLE[2]]);
     assert!(*stored.lock().unwrap() == content(SIZE));
     // It is not asked how far it is.
@@ -168,7 +168,7 @@ async fn ecr_part_with_a_lost_answer_is_not_stored_twice() {
     })
     .await;
     let (arrival, moved) = send(&client(&registry.host(), Provider::Ecr, Anonymous), SIZE).await;
-    assert_eq!((arrival.unwrap(), moved), (Arrival::Copied, SIZE));
+    assert_eq!((arrival.unwrap(), moved), (BlobOutcome::Copied, SIZE));
     assert!(*stored.lock().unwrap() == content(SIZE));
     // The part is refused the second time (416), and the upload begun again.
     let all: Vec<_> = [&WHOLE[..2], &WHOLE[1..2], &WHOLE[..]].concat();
@@ -216,7 +216,7 @@ async fn ecr_login_expiring_between_parts_is_renewed() {
     })
     .await;
     let (arrival, moved) = send(&client(&registry.host(), Provider::Ecr, tokens.clone()), SIZE).await;
-    assert_eq!((arrival.unwrap(), moved, *tokens.0.lock().unwrap()), (Arrival::Copied, SIZE, 2));
+    assert_eq!((arrival.unwrap(), moved, *tokens.0.lock().unwrap()), (BlobOutcome::Copied, SIZE, 2));
     assert_eq!((ranges(&registry), registry.count("POST ")), (vec![WHOLE[0], WHOLE[1], WHOLE[1], WHOLE[2]], 1));
     assert!(*stored.lock().unwrap() == content(SIZE));
 }
@@ -247,7 +247,7 @@ async fn minimum_chunk_length_of_a_registry_is_obeyed() {
         })
         .await;
         let (arrival, moved) = send(&client(&registry.host(), Provider::Other, Anonymous), SIZE).await;
-        assert_eq!((arrival.unwrap(), moved), (Arrival::Copied, SIZE));
+        assert_eq!((arrival.unwrap(), moved), (BlobOutcome::Copied, SIZE));
         assert!(*stored.lock().unwrap() == content(SIZE), "{least}");
         let sent = ranges(&registry);
         assert_eq!((sent[0], sent[1].0, registry.count("GET ")), (parts[0], 6 * MIB, 1), "{least}");
@@ -260,7 +260,7 @@ async fn docker_registry_accepts_uploads_in_parts() {
     let registry = Distribution::start(Setup::Plain);
     let client = client(&registry.address().to_string(), Provider::Ecr, Anonymous);
     let (arrival, moved) = send(&client, SIZE).await;
-    assert_eq!((arrival.unwrap(), moved), (Arrival::Copied, SIZE));
+    assert_eq!((arrival.unwrap(), moved), (BlobOutcome::Copied, SIZE));
     let digest = Digest::of(&content(SIZE));
     let stored = Peer::new(&registry.base(), "to").get(&format!("blobs/{digest}")).await.unwrap().is(200).unwrap();
     assert!(stored.body == content(SIZE));

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use polyarch::auth::Anonymous;
 use polyarch::oci::{Descriptor, Digest};
 use polyarch::registry::{
-    Arrival, Backoff, BlobSource, Client, ClientConfig, Proxies, RegistryError, Timeouts, Transport,
+    Backoff, BlobOutcome, BlobSource, Client, ClientConfig, Proxies, RegistryError, Timeouts, Transport,
 };
 use tokio::sync::Notify;
 
@@ -28,7 +28,7 @@ fn blob(content: &[u8]) -> Descriptor {
 }
 
 /// Copies the content between two scripted registries; bytes that count as moved.
-async fn copied(from: &ScriptedRegistry, to: &ScriptedRegistry) -> (Result<Arrival, RegistryError>, u64) {
+async fn copied(from: &ScriptedRegistry, to: &ScriptedRegistry) -> (Result<BlobOutcome, RegistryError>, u64) {
     let (source, target) = (client(from, Arc::new(Anonymous)), client(to, Arc::new(Anonymous)));
     let (moved, repository) = (AtomicU64::new(0), path("from"));
     let source = BlobSource::Registry { client: &source, repository: &repository };
@@ -121,7 +121,7 @@ async fn broken_download_resumes_while_the_upload_stays_open() {
     .await;
     let to = taking(stored.clone(), |_, _| None).await;
     let (arrival, moved) = copied(&from, &to).await;
-    assert_eq!((arrival.unwrap(), moved), (Arrival::Copied, SIZE as u64));
+    assert_eq!((arrival.unwrap(), moved), (BlobOutcome::Copied, SIZE as u64));
     assert_eq!(*stored.lock().unwrap(), content());
     assert_eq!((from.count("GET "), to.count("PATCH "), to.count("POST ")), (7, 1, 1));
     let ranges: Vec<_> = from.requests().iter().map(|asked| asked.header("range").map(str::to_owned)).collect();
@@ -137,7 +137,7 @@ async fn registry_without_ranges_is_read_from_the_start_again() {
     })
     .await;
     let to = taking(stored.clone(), |_, _| None).await;
-    assert_eq!(copied(&from, &to).await.0.unwrap(), Arrival::Copied);
+    assert_eq!(copied(&from, &to).await.0.unwrap(), BlobOutcome::Copied);
     assert_eq!((*stored.lock().unwrap() == content(), from.count("GET "), to.count("PATCH ")), (true, 2, 1));
 }
 
@@ -185,7 +185,7 @@ async fn broken_upload_resumes_at_the_offset_of_the_registry() {
     })
     .await;
     let (arrival, moved) = copied(&from, &to).await;
-    assert_eq!((arrival.unwrap(), moved), (Arrival::Copied, SIZE as u64));
+    assert_eq!((arrival.unwrap(), moved), (BlobOutcome::Copied, SIZE as u64));
     assert_eq!((*stored.lock().unwrap() == content(), to.count("POST "), to.count("PUT ")), (true, 1, 1));
     // Of what the registry has, little is read again.
     let last = from.requests().last().unwrap().header("range").unwrap().to_owned();
@@ -218,7 +218,7 @@ async fn short_range_and_416_resume_at_the_newest_location() {
     })
     .await;
     let (arrival, moved) = copied(&from, &to).await;
-    assert_eq!((arrival.unwrap(), moved), (Arrival::Copied, SIZE as u64));
+    assert_eq!((arrival.unwrap(), moved), (BlobOutcome::Copied, SIZE as u64));
     assert_eq!((*stored.lock().unwrap() == content(), to.count("POST ")), (true, 1));
     assert_eq!((to.count("PATCH "), to.count("PUT ")), (3, 1));
 }
@@ -265,7 +265,7 @@ async fn upload_with_an_unknown_status_is_started_again() {
     })
     .await;
     let (arrival, moved) = copied(&from, &to).await;
-    assert_eq!((arrival.unwrap(), moved), (Arrival::Copied, SIZE as u64));
+    assert_eq!((arrival.unwrap(), moved), (BlobOutcome::Copied, SIZE as u64));
     assert_eq!((*stored.lock().unwrap() == content(), to.count("POST "), to.count("PUT ")), (true, 2, 1));
 }
 
@@ -301,7 +301,7 @@ async fn registry_killed_during_an_upload_receives_all_of_it() {
         whole.notify_one();
     };
     let (arrival, ()) = tokio::join!(target.copy_blob(&into, &blob, source, &moved), killing);
-    assert_eq!((arrival.unwrap(), moved.into_inner()), (Arrival::Copied, SIZE as u64));
+    assert_eq!((arrival.unwrap(), moved.into_inner()), (BlobOutcome::Copied, SIZE as u64));
     let stored = Peer::new(&to.base(), "to").get(&format!("blobs/{}", blob.digest)).await.unwrap().is(200).unwrap();
     assert!(stored.body == content());
     // The upload of before was asked for; distribution 2.8 does not know how far one came that broke, and begins again.
@@ -326,7 +326,7 @@ async fn forgotten_upload_is_restarted_five_times_at_most() {
         .await;
         let (arrival, _) = copied(&from, &to).await;
         if code == 201 {
-            assert!(matches!(arrival, Ok(Arrival::Copied)), "{method}: {arrival:?}");
+            assert!(matches!(arrival, Ok(BlobOutcome::Copied)), "{method}: {arrival:?}");
             assert_eq!((to.count("POST "), stored.lock().unwrap().len()), (2, SIZE), "{method}");
             continue;
         }

@@ -160,7 +160,7 @@ async fn client_certificate_is_not_shown_to_other_hosts() {
     let script = move |_: &_| Some(status(302).header("Location", &target));
     let registry = ScriptedRegistry::stateful_tls(acceptor, script).await;
     let mut link = showing(&format!("{pem}{storage_pem}"), &client);
-    link.neighbours = vec!["localhost".parse().unwrap()];
+    link.allowed_hosts = vec!["localhost".parse().unwrap()];
     let error = Peer::with(&registry.host(), quick(), Anonymous, link, |_| {}).get().await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Tls(_)), "{error:?}");
     assert!(storage.requests().is_empty());

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 
 use polyarch::auth::Anonymous;
 use polyarch::oci::{Digest, MediaType, RegistryHost, Selector};
-use polyarch::registry::{Arrival, BlobSource, ErrorKind, RegistryError, Visibility};
+use polyarch::registry::{BlobOutcome, BlobSource, ErrorKind, RegistryError, Visibility};
 use serde_json::json;
 
 use super::{CANARY, GET, HEAD, Login, PUT, Peer, TYPE, index, manifest, quick, repository, tag};
@@ -21,7 +21,7 @@ use crate::support::store::Store;
 const BLOB: &str = "a blob";
 
 /// A registry that takes an upload wherever `location` leads, if that is to itself.
-async fn uploading(location: Option<&'static str>) -> (ScriptedRegistry, Result<Arrival, RegistryError>) {
+async fn uploading(location: Option<&'static str>) -> (ScriptedRegistry, Result<BlobOutcome, RegistryError>) {
     let registry = ScriptedRegistry::stateful(move |request: &Request| {
         if request.header("authorization").is_none() {
             return Some(status(401).header("WWW-Authenticate", "Basic"));
@@ -57,7 +57,7 @@ async fn upload_location_is_followed_only_to_allowed_hosts() {
         ("1", "PATCH /v2/to/blobs/uploads/1"),
     ] {
         let (registry, arrival) = uploading(Some(location)).await;
-        assert_eq!(arrival.unwrap(), Arrival::Copied, "{location}");
+        assert_eq!(arrival.unwrap(), BlobOutcome::Copied, "{location}");
         assert_eq!(registry.count(patch), 1, "{location}: {:?}", registry.lines());
         let digest = Digest::of(BLOB.as_bytes()).to_string().replace(':', "%3A");
         assert!(registry.lines().iter().any(|line| line.starts_with("PUT ") && line.ends_with(&digest)), "{location}");

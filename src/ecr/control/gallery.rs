@@ -10,7 +10,7 @@ use aws_sdk_ecrpublic::operation::describe_repositories::DescribeRepositoriesErr
 use super::fault::kind;
 use crate::auth::Secret;
 use crate::aws::Mutability;
-use crate::ecr::value::{Created, EcrErrorKind, Given, RepositoryFacts};
+use crate::ecr::value::{AuthorizationData, Created, EcrErrorKind, RepositoryFacts};
 use crate::oci::RepositoryPath;
 use crate::plan::EcrCreation;
 
@@ -28,13 +28,13 @@ impl Gallery {
         EcrErrorKind::Denied { action: action.to_owned(), message }
     }
 
-    pub(super) async fn token(&self) -> Result<Given, EcrErrorKind> {
+    pub(super) async fn token(&self) -> Result<AuthorizationData, EcrErrorKind> {
         let answer = self.0.get_authorization_token().send().await;
         let answer = answer.map_err(|error| kind("ecr-public:GetAuthorizationToken", &error))?;
         let data = answer.authorization_data.ok_or(EcrErrorKind::Answer("no token"))?;
         let authorization = data.authorization_token.ok_or(EcrErrorKind::Answer("no token"))?;
         let expires = data.expires_at.and_then(|time| SystemTime::try_from(time).ok());
-        Ok(Given { authorization: Secret::new(authorization), expires, registry: None })
+        Ok(AuthorizationData { authorization: Secret::new(authorization), expires, registry: None })
     }
 
     /// The gallery's API names a repository without the first part of its path, which is the alias of the account.

@@ -16,7 +16,7 @@ use aws_sdk_ecr::{Client, config};
 use super::fault::kind;
 use crate::auth::Secret;
 use crate::aws::{AwsAccount, Mutability, TagPattern};
-use crate::ecr::value::{Created, EcrErrorKind, Given, ImageDetail, NotDeleted, RepositoryFacts};
+use crate::ecr::value::{AuthorizationData, Created, EcrErrorKind, ImageDetail, NotDeleted, RepositoryFacts};
 use crate::oci::{Digest, RepositoryPath};
 use crate::plan::{EcrCreation, Encryption};
 
@@ -40,7 +40,7 @@ impl Private {
         Self(Client::from_conf(config::Builder::from(config).endpoint_url(url).build()))
     }
 
-    pub(super) async fn token(&self) -> Result<Given, EcrErrorKind> {
+    pub(super) async fn token(&self) -> Result<AuthorizationData, EcrErrorKind> {
         let answer = self.0.get_authorization_token().send().await;
         let answer = answer.map_err(|error| kind("ecr:GetAuthorizationToken", &error))?;
         let data = answer.authorization_data.into_iter().flatten().next().ok_or(EcrErrorKind::Answer("no token"))?;
@@ -48,7 +48,7 @@ impl Private {
         let expires = data.expires_at.and_then(|time| SystemTime::try_from(time).ok());
         let host = data.proxy_endpoint.and_then(|url| url.split_once("://").map(|(_, host)| host.to_owned()));
         let registry = host.and_then(|host| host.trim_end_matches('/').parse().ok());
-        Ok(Given { authorization: Secret::new(authorization), expires, registry })
+        Ok(AuthorizationData { authorization: Secret::new(authorization), expires, registry })
     }
 
     pub(super) async fn repository(

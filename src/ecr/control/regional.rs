@@ -8,7 +8,9 @@ use super::gallery::Gallery;
 use super::private::Private;
 use super::sdk::Sdk;
 use crate::aws::{AwsAccount, AwsRegion};
-use crate::ecr::value::{Created, EcrErrorKind, Endpoint, Given, Identity, ImageDetail, NotDeleted, RepositoryFacts};
+use crate::ecr::value::{
+    AuthorizationData, Created, EcrErrorKind, Endpoint, Identity, ImageDetail, NotDeleted, RepositoryFacts,
+};
 use crate::oci::{Digest, RepositoryPath};
 use crate::plan::EcrCreation;
 
@@ -55,7 +57,7 @@ impl Control {
         Ok(Self { config, api })
     }
 
-    pub(in crate::ecr) async fn token(&self) -> Result<Given, EcrErrorKind> {
+    pub(in crate::ecr) async fn token(&self) -> Result<AuthorizationData, EcrErrorKind> {
         match &self.api {
             Api::Private(api) => api.token().await,
             Api::Gallery(api) => api.token().await,

@@ -12,4 +12,4 @@ pub use error::{EcrError, EcrErrorKind};
 pub use identity::Identity;
 pub use image::{ImageDetail, NotDeleted};
 pub use repository::{Created, RepositoryFacts};
-pub(super) use token::{Given, Token};
+pub(super) use token::{AuthorizationData, Token};

@@ -18,7 +18,7 @@ const LIFE: Duration = Duration::from_hours(12);
 const LEAST: Duration = Duration::from_mins(10);
 
 /// AWS's answer.
-pub(in crate::ecr) struct Given {
+pub(in crate::ecr) struct AuthorizationData {
     /// `base64(AWS:PASSWORD)`
     pub(in crate::ecr) authorization: Secret,
     /// The end of the lifetime, by AWS's clock.
@@ -38,7 +38,7 @@ pub(in crate::ecr) struct Token {
 
 impl Token {
     /// Reads a token that AWS issued at `now`, by this machine's clock.
-    pub(in crate::ecr) fn read(given: &Given, now: SystemTime) -> Result<Self, EcrErrorKind> {
+    pub(in crate::ecr) fn read(given: &AuthorizationData, now: SystemTime) -> Result<Self, EcrErrorKind> {
         let bad = EcrErrorKind::Answer("something that is not a token");
         let Ok(decoded) = STANDARD.decode(given.authorization.expose()).map(Zeroizing::new) else { return Err(bad) };
         let Some((username, password)) = std::str::from_utf8(&decoded).ok().and_then(|text| text.split_once(':'))
@@ -71,8 +71,8 @@ fn life(expires: Option<SystemTime>, now: SystemTime) -> Duration {
 mod tests {
     use super::*;
 
-    fn given(authorization: &str, expires: Option<SystemTime>) -> Given {
-        Given { authorization: Secret::new(STANDARD.encode(authorization)), expires, registry: None }
+    fn given(authorization: &str, expires: Option<SystemTime>) -> AuthorizationData {
+        AuthorizationData { authorization: Secret::new(STANDARD.encode(authorization)), expires, registry: None }
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use http::{HeaderMap, StatusCode};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio_util::io::ReaderStream;
 
-use super::range::Asked;
+use super::range::RequestedRange;
 use super::refusal::Refusal;
 use super::reply::{CONTENT_DIGEST, text, value};
 use super::state::Registry;
@@ -41,10 +41,10 @@ pub(super) async fn get(
 ) -> Result<Response, Refusal> {
     let asked = digest.clone();
     let blob = registry.ask(move |store| store.blob(&name, &asked)).await?.ok_or_else(unknown)?;
-    let (status, range) = match Asked::parse(text(headers, RANGE), blob.size) {
-        Asked::Whole => (StatusCode::OK, 0..blob.size),
-        Asked::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
-        Asked::Nothing => {
+    let (status, range) = match RequestedRange::parse(text(headers, RANGE), blob.size) {
+        RequestedRange::Whole => (StatusCode::OK, 0..blob.size),
+        RequestedRange::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
+        RequestedRange::Nothing => {
             let message = "the blob does not have these bytes";
             let refusal = Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, "SIZE_INVALID", message);
             return Err(refusal.with(CONTENT_RANGE, value(&format!("bytes */{}", blob.size))));

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 /// The part of the content that a `Range` header asks for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum RequestedRange {
     /// The whole content: there is no header, or the registry may ignore it (another unit, several ranges).
     Whole,
     /// These bytes.
@@ -13,7 +13,7 @@ pub(super) enum Asked {
     Nothing,
 }
 
-impl Asked {
+impl RequestedRange {
     /// Reads a `Range` header for content of `size` bytes.
     pub(super) fn parse(header: Option<&str>, size: u64) -> Self {
         let Some(spec) = header.and_then(|text| text.trim().strip_prefix("bytes=")) else { return Self::Whole };
@@ -50,23 +50,23 @@ mod tests {
     #[test]
     fn byte_ranges_follow_rfc_9110() {
         for (header, asked) in [
-            (None, Asked::Whole),
-            (Some("bytes=0-0"), Asked::Part(0..1)),
-            (Some("bytes=2-"), Asked::Part(2..10)),
-            (Some("bytes=2-99"), Asked::Part(2..10)),
-            (Some("bytes=-3"), Asked::Part(7..10)),
-            (Some("bytes=-99"), Asked::Part(0..10)),
-            (Some("bytes=10-"), Asked::Nothing),
-            (Some("bytes=-0"), Asked::Nothing),
-            (Some("bytes=3-2"), Asked::Whole),
-            (Some("bytes=0-1,4-5"), Asked::Whole),
-            (Some("lines=0-1"), Asked::Whole),
-            (Some("bytes=+1-2"), Asked::Whole),
-            (Some("bytes=0-18446744073709551615"), Asked::Part(0..10)),
+            (None, RequestedRange::Whole),
+            (Some("bytes=0-0"), RequestedRange::Part(0..1)),
+            (Some("bytes=2-"), RequestedRange::Part(2..10)),
+            (Some("bytes=2-99"), RequestedRange::Part(2..10)),
+            (Some("bytes=-3"), RequestedRange::Part(7..10)),
+            (Some("bytes=-99"), RequestedRange::Part(0..10)),
+            (Some("bytes=10-"), RequestedRange::Nothing),
+            (Some("bytes=-0"), RequestedRange::Nothing),
+            (Some("bytes=3-2"), RequestedRange::Whole),
+            (Some("bytes=0-1,4-5"), RequestedRange::Whole),
+            (Some("lines=0-1"), RequestedRange::Whole),
+            (Some("bytes=+1-2"), RequestedRange::Whole),
+            (Some("bytes=0-18446744073709551615"), RequestedRange::Part(0..10)),
         ] {
-            assert_eq!(Asked::parse(header, 10), asked, "{header:?}");
+            assert_eq!(RequestedRange::parse(header, 10), asked, "{header:?}");
         }
-        assert_eq!(Asked::parse(Some("bytes=0-"), 0), Asked::Nothing);
+        assert_eq!(RequestedRange::parse(Some("bytes=0-"), 0), RequestedRange::Nothing);
     }
 
     #[test]
@@ -81,7 +81,7 @@ mod tests {
     proptest! {
         #[test]
         fn range_header_never_exceeds_the_content(header in "bytes=[0-9]{0,20}-[0-9]{0,20}", size in any::<u64>()) {
-            if let Asked::Part(range) = Asked::parse(Some(&header), size) {
+            if let RequestedRange::Part(range) = RequestedRange::parse(Some(&header), size) {
                 prop_assert!(range.start < range.end && range.end <= size);
             }
             let _ = announced(&header);

@@ -3,7 +3,7 @@
 use super::attestation::{Attestation, AttestationError};
 use super::child_error::ChildError;
 use super::entry_override::EntryOverride;
-use super::listed::{self, Listed};
+use super::listed::{self, SourceEntry};
 use crate::oci::config::label;
 use crate::oci::json::document::{self, DocumentError, Shape};
 use crate::oci::{Content, Descriptor, Digest, Platform, PlatformFields, RawManifest, Start};
@@ -21,7 +21,7 @@ pub struct Child {
     /// The platform in the config.
     own: PlatformFields,
     /// The description of the image in its source index.
-    listed: Listed,
+    listed: SourceEntry,
     /// The override of the entry. The override takes precedence over the config and over the source index.
     said: EntryOverride,
     layers_bytes: u64,
@@ -82,7 +82,7 @@ impl Child {
         let layers_bytes = image.image_bytes();
         let (revision, start) = (label::revision(manifest.bytes(), config), Start::of(config));
         let (config, attestations) = (image.config.digest, Vec::new());
-        let (listed, said) = (Listed::default(), entry.clone());
+        let (listed, said) = (SourceEntry::default(), entry.clone());
         let platform = planned.clone();
         let child = Self {
             manifest,
@@ -158,7 +158,7 @@ impl Child {
     /// # Errors
     /// The `data` of `entry` differs from the bytes of the manifest.
     pub fn listed_as(&mut self, entry: &Descriptor) -> Result<(), ChildError> {
-        self.listed = Listed::of(entry, &self.manifest)?;
+        self.listed = SourceEntry::of(entry, &self.manifest)?;
         *self = self.clone().named();
         Ok(())
     }
@@ -168,8 +168,8 @@ impl Child {
     /// # Errors
     /// The errors of [`Self::listed_as`].
     pub fn listed_also_as(&mut self, entry: &Descriptor) -> Result<(), ChildError> {
-        let first = std::mem::replace(&mut self.listed, Listed::of(entry, &self.manifest)?);
-        if first != Listed::default() {
+        let first = std::mem::replace(&mut self.listed, SourceEntry::of(entry, &self.manifest)?);
+        if first != SourceEntry::default() {
             let annotations = std::mem::take(&mut self.listed.annotations);
             self.listed = first;
             for (key, value) in annotations {
@@ -192,7 +192,7 @@ impl Child {
 
     /// The description of the image in its source index.
     #[must_use]
-    pub fn listed(&self) -> &Listed {
+    pub fn listed(&self) -> &SourceEntry {
         &self.listed
     }
 
@@ -204,7 +204,7 @@ impl Child {
     /// Whether an index with only this image would add nothing to the image's config.
     #[must_use]
     pub fn says_all_itself(&self) -> bool {
-        let alone = Self { listed: Listed::default(), said: EntryOverride::default(), ..self.clone() };
+        let alone = Self { listed: SourceEntry::default(), said: EntryOverride::default(), ..self.clone() };
         self.listed.adds_nothing() && self.fields() == alone.fields()
     }
 

@@ -1,12 +1,12 @@
 //! Overrides of an index entry.
 
-use crate::oci::{Demands, Platform, PlatformWords};
+use crate::oci::{Demands, Platform, PlatformSpelling};
 
 /// Overrides of an index entry: `entry` in the plan, or the settings of `docker manifest annotate`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EntryOverride {
     /// The platform of the entry, in this spelling. This platform takes precedence over the config.
-    pub platform: Option<PlatformWords>,
+    pub platform: Option<PlatformSpelling>,
     /// The `os.version` of the entry.
     pub os_version: Option<String>,
     /// The `os.features` of the entry.
@@ -16,7 +16,7 @@ pub struct EntryOverride {
 impl EntryOverride {
     /// An entry of `platform`. The entry also overrides the version and the features of the operating system.
     #[must_use]
-    pub fn of(platform: PlatformWords) -> Self {
+    pub fn of(platform: PlatformSpelling) -> Self {
         let demands = platform.platform().demands().clone();
         let features: Vec<_> = demands.features().iter().map(|feature| String::from(&**feature)).collect();
         Self {
@@ -29,7 +29,7 @@ impl EntryOverride {
     /// The platform of the entry in its normal form, without version and features of the operating system.
     #[must_use]
     pub fn platform(&self) -> Option<&Platform> {
-        self.platform.as_ref().map(PlatformWords::platform)
+        self.platform.as_ref().map(PlatformSpelling::platform)
     }
 
     /// The platform of an entry that is planned as `planned`. The image may later add a version.

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use super::child_error::ChildError;
 use super::entry_override::EntryOverride;
-use crate::oci::{Descriptor, Platform, PlatformFields, PlatformWords, RawManifest, Unread};
+use crate::oci::{Descriptor, Platform, PlatformFields, PlatformSpelling, RawManifest, Unread};
 
 /// The description of an image in the index that lists it, unchanged. Type, digest and size are missing, because
 /// polyarch computes them from the fetched bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Listed {
+pub struct SourceEntry {
     /// The platform.
     pub platform: Option<PlatformFields>,
     /// The annotations of the entry.
@@ -19,7 +19,7 @@ pub struct Listed {
     pub unread: Unread,
 }
 
-impl Listed {
+impl SourceEntry {
     /// The description of `manifest` in `entry`.
     ///
     /// # Errors
@@ -52,11 +52,11 @@ pub(super) fn fields(
     // A config may use other names than Go's. An index must use Go's names.
     let is_go = || fields.os == platform.os() && fields.architecture == platform.architecture();
     let has_words = is_meant(&fields) && (listed.is_some() || is_go());
-    let said_variant = said.platform.as_ref().and_then(PlatformWords::variant);
+    let said_variant = said.platform.as_ref().and_then(PlatformSpelling::variant);
     if said_variant.is_some() || !has_words {
         platform.os().clone_into(&mut fields.os);
         platform.architecture().clone_into(&mut fields.architecture);
-        let said = said.platform.as_ref().map(PlatformWords::variant);
+        let said = said.platform.as_ref().map(PlatformSpelling::variant);
         fields.variant = said.unwrap_or(platform.variant()).map(str::to_owned);
     }
     fields.variant = fields.variant.filter(|variant| !variant.is_empty());

@@ -15,12 +15,12 @@ use super::normal_form::{Platform, PlatformError};
 /// The operating system and the architecture still have Go's names, because the specification of the index requires
 /// them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlatformWords {
+pub struct PlatformSpelling {
     platform: Platform,
     variant: Option<Box<str>>,
 }
 
-impl PlatformWords {
+impl PlatformSpelling {
     /// A platform from its parts. An empty variant means that there is none.
     ///
     /// # Errors
@@ -51,7 +51,7 @@ impl PlatformWords {
     }
 }
 
-impl FromStr for PlatformWords {
+impl FromStr for PlatformSpelling {
     type Err = PlatformError;
 
     fn from_str(text: &str) -> Result<Self, PlatformError> {
@@ -70,13 +70,13 @@ impl FromStr for PlatformWords {
     }
 }
 
-impl From<Platform> for PlatformWords {
+impl From<Platform> for PlatformSpelling {
     fn from(platform: Platform) -> Self {
         Self { variant: platform.variant().map(Into::into), platform }
     }
 }
 
-impl fmt::Display for PlatformWords {
+impl fmt::Display for PlatformSpelling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}/{}", self.platform.os(), self.platform.demands(), self.platform.architecture())?;
         self.variant().filter(|variant| !variant.is_empty()).map_or(Ok(()), |variant| write!(f, "/{variant}"))
@@ -87,7 +87,7 @@ impl FromStr for Platform {
     type Err = PlatformError;
 
     fn from_str(text: &str) -> Result<Self, PlatformError> {
-        Ok(text.parse::<PlatformWords>()?.platform)
+        Ok(text.parse::<PlatformSpelling>()?.platform)
     }
 }
 
@@ -153,12 +153,12 @@ mod tests {
             ("linux/aarch64/v8", "linux/arm64", None),
             ("Linux/ARM64/v8", "linux/arm64", Some("v8")),
         ] {
-            let words: PlatformWords = typed.parse().unwrap();
+            let words: PlatformSpelling = typed.parse().unwrap();
             assert_eq!((words.platform(), words.variant()), (&platform(normal), variant), "{typed}");
         }
-        let none = PlatformWords::new("linux", "arm64", Some("")).unwrap();
+        let none = PlatformSpelling::new("linux", "arm64", Some("")).unwrap();
         assert_eq!((none.variant(), none.to_string().as_str()), (Some(""), "linux/arm64"));
-        assert_eq!("linux/arm64/v8".parse::<PlatformWords>().unwrap().to_string(), "linux/arm64/v8");
+        assert_eq!("linux/arm64/v8".parse::<PlatformSpelling>().unwrap().to_string(), "linux/arm64/v8");
     }
 
     #[test]

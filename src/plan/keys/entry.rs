@@ -1,6 +1,6 @@
 //! Reads `entry`: the same settings as `docker manifest annotate`.
 
-use crate::oci::{EntryOverride, Platform, PlatformWords};
+use crate::oci::{EntryOverride, Platform, PlatformSpelling};
 
 use crate::plan::read::keys::ENTRY;
 use crate::plan::read::node::{Map, Node, get};
@@ -33,7 +33,12 @@ fn text(reader: &mut Reader<'_>, entry: &Map, key: &str, late: Late<'_>) -> Read
 }
 
 /// The platform, from `platform` or from its parts.
-fn platform(reader: &mut Reader<'_>, entry: &Map, late: Late<'_>, planned: &Platform) -> Read<Option<PlatformWords>> {
+fn platform(
+    reader: &mut Reader<'_>,
+    entry: &Map,
+    late: Late<'_>,
+    planned: &Platform,
+) -> Read<Option<PlatformSpelling>> {
     let part = ["os", "arch", "variant"].into_iter().find_map(|key| get(entry, key));
     let (node, part) = match (get(entry, "platform"), part) {
         (Some(whole), Some(part)) => {
@@ -48,7 +53,7 @@ fn platform(reader: &mut Reader<'_>, entry: &Map, late: Late<'_>, planned: &Plat
     let (os, arch, variant) = (os?, arch?, variant?);
     // The planned variant belongs to the planned architecture only.
     let planned_variant = if arch.is_none() { planned.variant() } else { None };
-    let platform = PlatformWords::new(
+    let platform = PlatformSpelling::new(
         os.as_deref().unwrap_or(planned.os()),
         arch.as_deref().unwrap_or(planned.architecture()),
         variant.as_deref().or(planned_variant),

@@ -11,7 +11,7 @@ pub use answer::{Answer, OciError};
 pub(super) use cause::CA_AS_SERVER;
 pub use cause::Cause;
 pub use kind::{ErrorKind, Waiting};
-pub(super) use registry_error::AskedOfEcr;
+pub(super) use registry_error::EcrRequest;
 pub use registry_error::RegistryError;
 pub(super) use target::MAX_REDIRECTS;
 pub use target::TargetError;

@@ -24,12 +24,12 @@ pub(super) struct Inner {
     kind: ErrorKind,
     /// The number of attempts and their total time, if the registry throttled the request.
     tried: Option<(u32, Duration)>,
-    pub(super) ecr: Option<AskedOfEcr>,
+    pub(super) ecr: Option<EcrRequest>,
 }
 
 /// The request to an Amazon ECR registry.
 #[derive(Debug)]
-pub(in crate::registry) struct AskedOfEcr {
+pub(in crate::registry) struct EcrRequest {
     pub(in crate::registry) repository: Option<RepositoryPath>,
     pub(in crate::registry) action: Option<EcrAction>,
 }
@@ -59,7 +59,7 @@ impl RegistryError {
     }
 
     /// The same failure, of an Amazon ECR registry.
-    pub(in crate::registry) fn of_ecr(mut self, asked: AskedOfEcr) -> Self {
+    pub(in crate::registry) fn of_ecr(mut self, asked: EcrRequest) -> Self {
         self.0.ecr = Some(asked);
         self
     }

@@ -15,7 +15,7 @@ use super::token;
 use crate::auth::{Credential, CredentialSource};
 use crate::oci::RepositoryPath;
 use crate::registry::error::{Answer, ErrorKind, RegistryError};
-use crate::registry::transport::wire::{Read, Reply, Request, To, Wire};
+use crate::registry::transport::wire::{Read, Recipient, Reply, Request, Wire};
 
 /// The longest answer to `GET /v2/` that polyarch reads, in bytes.
 const MAX_HOME: usize = 64 << 10;
@@ -28,40 +28,40 @@ pub(in crate::registry) struct Login {
     slots: SyncMutex<HashMap<Option<Scope>, Arc<Mutex<Slot>>>>,
     /// The source's last answers, by the part of the registry that they are valid for. A helper is a process, so
     /// polyarch does not run it for every repository.
-    credentials: Mutex<HashMap<Option<RepositoryPath>, Kept>>,
+    credentials: Mutex<HashMap<Option<RepositoryPath>, KnownCredential>>,
     /// The registry's last challenge. It sends the same one for other repositories.
     challenge: SyncMutex<Option<Challenge>>,
     /// The challenge at `/v2/`, or `None` if the registry allows anonymous access.
     home: OnceCell<Option<Challenge>>,
-    asking: SyncMutex<Asking>,
+    asking: SyncMutex<SourceTime>,
 }
 
 /// A clock that runs while polyarch asks the source.
 #[derive(Default)]
-struct Asking {
+struct SourceTime {
     before: Duration,
     since: Option<Instant>,
 }
 
-impl Asking {
+impl SourceTime {
     fn so_far(&self) -> Duration {
         self.before + self.since.map(|since| since.elapsed()).unwrap_or_default()
     }
 }
 
 /// Stops the clock, even if the caller no longer waits for the answer.
-struct Asked<'a>(&'a SyncMutex<Asking>);
+struct SourceTimer<'a>(&'a SyncMutex<SourceTime>);
 
-impl Drop for Asked<'_> {
+impl Drop for SourceTimer<'_> {
     fn drop(&mut self) {
         let mut asking = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *asking = Asking { before: asking.so_far(), since: None };
+        *asking = SourceTime { before: asking.so_far(), since: None };
     }
 }
 
 /// The source's last answer.
 #[derive(Clone)]
-struct Kept {
+struct KnownCredential {
     credential: Credential,
     /// The number of the answer, counted from 1.
     answer: u64,
@@ -74,12 +74,12 @@ struct Kept {
 struct Slot {
     /// The number of renewals.
     generation: u64,
-    sent: Option<Sent>,
+    sent: Option<CurrentLogin>,
     challenge: Option<Challenge>,
 }
 
 /// The login for the next requests.
-struct Sent {
+struct CurrentLogin {
     authorization: HeaderValue,
     with_credentials: bool,
     /// The number of the source's answer that it comes from.
@@ -202,7 +202,7 @@ impl Login {
                 range: None,
                 content: None,
                 read: Read::Whole(MAX_HOME),
-                to: To::Registry,
+                to: Recipient::Registry,
             };
             let reply = wire.exchange(request).await?;
             let headers = reply.headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
@@ -220,9 +220,9 @@ impl Login {
         challenge: &Challenge,
         line: &str,
         refused: Option<u64>,
-    ) -> Result<Option<Sent>, RegistryError> {
+    ) -> Result<Option<CurrentLogin>, RegistryError> {
         let fail = |kind: ErrorKind| RegistryError::new(&wire.host, line, kind);
-        let Kept { credential, answer, mut spent_at } = self.credential(wire, scope, line, refused).await?;
+        let KnownCredential { credential, answer, mut spent_at } = self.credential(wire, scope, line, refused).await?;
         let authorization = match challenge {
             Challenge::Basic => match (&credential, basic(&credential)) {
                 (_, Some(authorization)) => authorization,
@@ -240,7 +240,7 @@ impl Login {
             }
         };
         let with_credentials = !matches!(credential, Credential::Anonymous);
-        Ok(Some(Sent { authorization, with_credentials, answer, spent_at }))
+        Ok(Some(CurrentLogin { authorization, with_credentials, answer, spent_at }))
     }
 
     /// The source's last answer, or a new one if the last one is expiring or was refused.
@@ -250,7 +250,7 @@ impl Login {
         scope: Option<&Scope>,
         line: &str,
         refused: Option<u64>,
-    ) -> Result<Kept, RegistryError> {
+    ) -> Result<KnownCredential, RegistryError> {
         let within = scope.and_then(|scope| self.source.namespace(&wire.host, &scope.repository));
         let mut answers = self.credentials.lock().await;
         let known = answers.get(&within);
@@ -263,17 +263,17 @@ impl Login {
         let answer = known.map_or(1, |known| known.answer + 1);
         let asked = {
             self.asking.lock().unwrap_or_else(PoisonError::into_inner).since = Some(Instant::now());
-            let _asked = Asked(&self.asking);
+            let _asked = SourceTimer(&self.asking);
             self.source.credential(&wire.host, within.as_ref()).await
         };
         let kept = match (asked, known) {
             (Ok(credential), _) => {
                 let spent_at = self.source.spent_at(&wire.host).map(|at| at.max(Instant::now() + SPENT_AGAIN));
-                Kept { credential, answer, spent_at }
+                KnownCredential { credential, answer, spent_at }
             }
             // A login that is expiring is still valid.
             (Err(_), Some(known)) if !is_refused => {
-                Kept { spent_at: Some(Instant::now() + SPENT_AGAIN), ..known.clone() }
+                KnownCredential { spent_at: Some(Instant::now() + SPENT_AGAIN), ..known.clone() }
             }
             (Err(error), _) => return Err(RegistryError::new(&wire.host, line, ErrorKind::Credential(error))),
         };
@@ -287,7 +287,7 @@ fn is_past(at: Option<Instant>) -> bool {
 }
 
 impl Slot {
-    fn renew(&mut self, sent: Sent, challenge: Challenge) {
+    fn renew(&mut self, sent: CurrentLogin, challenge: Challenge) {
         self.generation += 1;
         self.sent = Some(sent);
         self.challenge = Some(challenge);

@@ -19,7 +19,7 @@ use crate::auth::{Credential, Secret};
 use crate::registry::error::{Answer, ErrorKind, RegistryError};
 use crate::registry::transport::retry_after::date;
 use crate::registry::transport::target::place;
-use crate::registry::transport::wire::{Read, Request, To, Wire};
+use crate::registry::transport::wire::{Read, Recipient, Request, Wire};
 
 /// The longest answer of a token server, in bytes.
 const MAX_TOKEN: usize = 64 << 10;
@@ -106,7 +106,7 @@ pub(in crate::registry) async fn exchange(
         range: None,
         content,
         read: Read::Whole(MAX_TOKEN),
-        to: To::TokenServer,
+        to: Recipient::TokenServer,
     };
     let asked = Instant::now();
     let server = place(&request.url);

@@ -9,7 +9,7 @@ use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderName, Head
 use crate::oci::{Descriptor, Digest, MAX_CONFIG_BYTES, RepositoryPath};
 use crate::registry::client::Client;
 use crate::registry::error::{Answer, ErrorKind, RegistryError};
-use crate::registry::heads::BlobHead;
+use crate::registry::known_blobs::BlobHead;
 use crate::registry::login::scope::Scope;
 use crate::registry::request::http::Call;
 use crate::registry::request::retry::Patience;

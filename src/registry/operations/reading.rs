@@ -43,7 +43,7 @@ pub enum BlobSource<'a> {
 /// A blob that polyarch reads and hashes at the same time.
 pub struct Reading<'a> {
     origin: Origin<'a>,
-    open: Option<Open>,
+    open: Option<OpenSource>,
     /// The next bytes, if they are read already. Empty bytes mean the end.
     ready: Option<Bytes>,
     /// The number of bytes that were returned.
@@ -70,13 +70,13 @@ struct Origin<'a> {
 }
 
 /// An open source of bytes.
-enum Open {
-    Response(Box<Coming>),
+enum OpenSource {
+    Response(Box<OpenResponse>),
     File(ReaderStream<tokio::fs::File>),
 }
 
 /// A response with its body.
-struct Coming {
+struct OpenResponse {
     response: Response,
     /// `METHOD URL`, redacted.
     request: String,
@@ -210,7 +210,7 @@ impl<'a> Reading<'a> {
     fn wrong(&self, kind: ErrorKind) -> RegistryError {
         let Origin { source, blob, host } = self.origin;
         let request = match &self.open {
-            Some(Open::Response(coming)) => coming.request.clone(),
+            Some(OpenSource::Response(coming)) => coming.request.clone(),
             _ => blob.digest.to_string(),
         };
         let kind = match source {
@@ -224,7 +224,7 @@ impl<'a> Reading<'a> {
 impl Origin<'_> {
     /// Opens the source after its first `at` bytes, and waits for the next bytes. An attempt that brings no bytes has
     /// failed.
-    async fn connect(&self, at: u64, due: Duration) -> Result<(Open, Option<Bytes>), RegistryError> {
+    async fn connect(&self, at: u64, due: Duration) -> Result<(OpenSource, Option<Bytes>), RegistryError> {
         let BlobSource::Registry { client, .. } = self.source else { return self.attempt(at, due).await };
         let http = &*client.0;
         let give_up = |kind| RegistryError::new(self.host, format!("GET blob {}", self.blob.digest), kind);
@@ -232,7 +232,7 @@ impl Origin<'_> {
         retry::run(&http.backoff, &[&http.throttle], &*http.on_notice, Patience::None, attempt, give_up).await
     }
 
-    async fn attempt(&self, at: u64, due: Duration) -> Result<(Open, Option<Bytes>), RegistryError> {
+    async fn attempt(&self, at: u64, due: Duration) -> Result<(OpenSource, Option<Bytes>), RegistryError> {
         let mut open = match self.source {
             BlobSource::Registry { client, repository } => self.ask(client, repository, at).await?,
             BlobSource::File(file) => rewound(file, at).map_err(|error| self.unread(&error))?,
@@ -242,7 +242,7 @@ impl Origin<'_> {
     }
 
     /// `GET` of the missing bytes (RFC 9110, 14.2). A registry that sends no parts sends the whole blob.
-    async fn ask(&self, client: &Client, repository: &RepositoryPath, at: u64) -> Result<Open, RegistryError> {
+    async fn ask(&self, client: &Client, repository: &RepositoryPath, at: u64) -> Result<OpenSource, RegistryError> {
         let call = Call {
             method: Method::GET,
             path: format!("{repository}/blobs/{}", self.blob.digest),
@@ -264,7 +264,7 @@ impl Origin<'_> {
         let (skip, length) = if part { (0, size - at) } else { (at, size) };
         match reply.rest {
             Some(response) if response.content_length().is_none_or(|actual| actual == length) => {
-                Ok(Open::Response(Box::new(Coming { response, request: reply.request, skip })))
+                Ok(OpenSource::Response(Box::new(OpenResponse { response, request: reply.request, skip })))
             }
             other => {
                 let actual = other.and_then(|response| response.content_length()).unwrap_or_default();
@@ -286,7 +286,7 @@ impl Origin<'_> {
     }
 }
 
-impl Open {
+impl OpenSource {
     /// The next new bytes, within `due`.
     async fn next(&mut self, origin: &Origin<'_>, due: Duration) -> Result<Option<Bytes>, RegistryError> {
         let (coming, client) = match (self, origin.source) {
@@ -314,8 +314,8 @@ impl Open {
     }
 }
 
-fn rewound(mut file: &File, at: u64) -> std::io::Result<Open> {
+fn rewound(mut file: &File, at: u64) -> std::io::Result<OpenSource> {
     file.seek(SeekFrom::Start(at))?;
     let file = tokio::fs::File::from_std(file.try_clone()?);
-    Ok(Open::File(ReaderStream::with_capacity(file, PIECE)))
+    Ok(OpenSource::File(ReaderStream::with_capacity(file, PIECE)))
 }

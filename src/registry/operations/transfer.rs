@@ -40,7 +40,7 @@ const LONGEST: Duration = Duration::from_hours(24);
 
 /// The way that a blob came into a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Arrival {
+pub enum BlobOutcome {
     /// The repository had the blob already.
     Present,
     /// The registry took the blob from another of its repositories. polyarch sent nothing.
@@ -54,7 +54,7 @@ pub enum Arrival {
 
 /// The registry's answer about a blob before the transfer.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Had {
+enum Existing {
     Nothing,
     /// A blob with the size in the descriptor, if the registry reports a size.
     Blob,
@@ -76,7 +76,7 @@ impl Client {
         blob: &Descriptor,
         source: BlobSource<'_>,
         moved: &AtomicU64,
-    ) -> Result<Arrival, RegistryError> {
+    ) -> Result<BlobOutcome, RegistryError> {
         let http = &*self.0;
         let state = Mutex::new(State { reading: Reading::new(source, blob, self.host()), upload: None });
         let transfer =
@@ -94,7 +94,7 @@ impl Client {
             give_up,
         );
         let arrival = arrival.await.flatten();
-        if !matches!(arrival, Ok(Arrival::Copied | Arrival::Replaced)) {
+        if !matches!(arrival, Ok(BlobOutcome::Copied | BlobOutcome::Replaced)) {
             transfer.sent.back_to(0);
         }
         arrival
@@ -131,7 +131,7 @@ enum Mount {
 
 impl<'a> Transfer<'a> {
     /// Makes one attempt. A failure of the source is final here, because the reading has already retried it.
-    async fn attempt(&self) -> Result<Result<Arrival, RegistryError>, RegistryError> {
+    async fn attempt(&self) -> Result<Result<BlobOutcome, RegistryError>, RegistryError> {
         let own = &self.http.slots;
         let _places = match self.source {
             BlobSource::Registry { client, .. } => own.both(&client.0.slots).await,
@@ -145,17 +145,17 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    async fn bring(&self, state: &mut State<'a>) -> Result<Arrival, Failed> {
+    async fn bring(&self, state: &mut State<'a>) -> Result<BlobOutcome, Failed> {
         let had = self.had().await?;
-        if had == Had::Blob {
-            return Ok(Arrival::Present);
+        if had == Existing::Blob {
+            return Ok(BlobOutcome::Present);
         }
         let upload = match self.broken(state).await? {
             Some(upload) => upload,
             None => match self.mount().await? {
                 // The mount succeeded because the blob exists, with any size.
-                Mount::Done if had == Had::Other => return Ok(Arrival::Replaced),
-                Mount::Done => return Ok(Arrival::Mounted),
+                Mount::Done if had == Existing::Other => return Ok(BlobOutcome::Replaced),
+                Mount::Done => return Ok(BlobOutcome::Mounted),
                 Mount::Upload(upload) => self.anew(state, Some(upload)).await?,
                 Mount::Refused => self.anew(state, None).await?,
             },
@@ -173,7 +173,7 @@ impl<'a> Transfer<'a> {
             (Err(Failed::Target(error)), _) if self.is_over(error) => state.upload = None,
             _ => {}
         }
-        done.map(|()| if had == Had::Other { Arrival::Replaced } else { Arrival::Copied })
+        done.map(|()| if had == Existing::Other { BlobOutcome::Replaced } else { BlobOutcome::Copied })
     }
 
     /// Whether an upload cannot continue after `error`. All registries except ECR can report the position.
@@ -216,17 +216,17 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    async fn had(&self) -> Result<Had, RegistryError> {
+    async fn had(&self) -> Result<Existing, RegistryError> {
         let path = format!("{}/blobs/{}", self.repository, self.blob.digest);
         match self.http.attempt(&self.call(Method::HEAD, &path)).await {
             // Some registries send no length, and some proxies turn this into a zero.
             Ok(reply) => match number(&reply.headers, CONTENT_LENGTH) {
-                Some(size) if size > 0 && size != self.blob.size => Ok(Had::Other),
-                _ => Ok(Had::Blob),
+                Some(size) if size > 0 && size != self.blob.size => Ok(Existing::Other),
+                _ => Ok(Existing::Blob),
             },
-            Err(error) if error.is_not_found() => Ok(Had::Nothing),
+            Err(error) if error.is_not_found() => Ok(Existing::Nothing),
             // If the registry does not support `HEAD`, polyarch sends the blob, although the registry may have it.
-            Err(error) if error.is_of_head() && !error.is_transient() && !error.is_denied() => Ok(Had::Nothing),
+            Err(error) if error.is_of_head() && !error.is_transient() && !error.is_denied() => Ok(Existing::Nothing),
             Err(error) => Err(error),
         }
     }
@@ -337,7 +337,7 @@ impl<'a> Transfer<'a> {
             return fail(ErrorKind::DigestMismatch { expected: self.blob.digest.clone(), actual });
         }
         // A success other than 201 proves nothing, so polyarch asks for the blob itself.
-        if reply.status.as_u16() != 201 && self.had().await? != Had::Blob {
+        if reply.status.as_u16() != 201 && self.had().await? != Existing::Blob {
             let status = reply.status.as_u16();
             return fail(ErrorKind::Status { status, answer: Answer::default(), retry_after: None });
         }

@@ -13,12 +13,12 @@ use super::retry::{self, Backoff, Patience, Throttle};
 use super::slots::Slots;
 use crate::aws::{EcrAction, Provider};
 use crate::oci::refusal::is_of_expired_token;
-use crate::registry::error::{AskedOfEcr, RegistryError, TargetError};
+use crate::registry::error::{EcrRequest, RegistryError, TargetError};
 use crate::registry::login::logins::{Login, Ticket};
 use crate::registry::login::refusal::refusal;
 use crate::registry::login::scope::Scope;
 use crate::registry::transport::target::redacted;
-use crate::registry::transport::wire::{Read, Reply, Request, To, Wire};
+use crate::registry::transport::wire::{Read, Recipient, Reply, Request, Wire};
 use crate::text::printable;
 
 /// The most warnings of a registry that polyarch passes on.
@@ -99,7 +99,7 @@ impl Http {
             return error;
         }
         let repository = call.scope.as_ref().map(|scope| scope.repository.clone());
-        error.of_ecr(AskedOfEcr { repository, action: EcrAction::of(call.method.as_str(), &call.path) })
+        error.of_ecr(EcrRequest { repository, action: EcrAction::of(call.method.as_str(), &call.path) })
     }
 
     async fn attempted(&self, call: &Call) -> Result<Reply, RegistryError> {
@@ -138,7 +138,7 @@ impl Http {
             range: call.range.clone(),
             content: call.content.clone(),
             read: call.read,
-            to: To::Registry,
+            to: Recipient::Registry,
         };
         let reply = self.wire.exchange(request).await?;
         self.pass_on_warnings(&reply.headers);

@@ -23,31 +23,31 @@ pub struct Link {
     pub certificates: Certificates,
     /// Hosts of this machine or of a private network that the registry may send polyarch to, for tokens, uploads and
     /// downloads. A host without a port includes all of its ports. Public hosts need no entry.
-    pub neighbours: Vec<RegistryHost>,
+    pub allowed_hosts: Vec<RegistryHost>,
 }
 
 impl From<Transport> for Link {
     fn from(transport: Transport) -> Self {
-        Self { transport, certificates: Certificates::default(), neighbours: Vec::new() }
+        Self { transport, certificates: Certificates::default(), allowed_hosts: Vec::new() }
     }
 }
 
 /// Whether the user allows that a registry sends polyarch to a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Leave {
+pub(super) enum HostRule {
     /// The user did not list the host.
-    Unsaid,
+    NotListed,
     /// The user listed the host only with other ports.
     OtherPort,
     /// The user listed the host.
-    Given,
+    Listed,
 }
 
 /// The hosts that the registry may send polyarch to although they are not public.
 #[derive(Debug, Clone, Default)]
-pub(in crate::registry) struct Neighbours(Vec<(String, Option<u16>)>);
+pub(in crate::registry) struct AllowedHosts(Vec<(String, Option<u16>)>);
 
-impl Neighbours {
+impl AllowedHosts {
     pub(in crate::registry) fn of(hosts: &[RegistryHost]) -> Self {
         // The scheme does not matter. The URL parser gives every spelling of an address the same form.
         let parse = |host: &RegistryHost| {
@@ -58,14 +58,14 @@ impl Neighbours {
         Self(hosts.iter().filter_map(parse).collect())
     }
 
-    pub(super) fn leave(&self, url: &Url) -> Leave {
+    pub(super) fn rule(&self, url: &Url) -> HostRule {
         let named = |host: &String| url.host_str() == Some(host);
         let mut ports = self.0.iter().filter(|(host, _)| named(host)).map(|(_, port)| *port).peekable();
         if ports.peek().is_none() {
-            return Leave::Unsaid;
+            return HostRule::NotListed;
         }
         let met = ports.any(|port| port.is_none() || port == url.port_or_known_default());
-        if met { Leave::Given } else { Leave::OtherPort }
+        if met { HostRule::Listed } else { HostRule::OtherPort }
     }
 
     /// Whether the user listed a host, with any port.

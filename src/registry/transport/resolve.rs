@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use super::link::Neighbours;
+use super::link::AllowedHosts;
 use super::proxy::Proxies;
 use super::target::{Reach, reach, reach_of};
 use crate::registry::error::TargetError;
 
 /// Resolves names for one client. The client connects to exactly these addresses, so no second lookup happens in
 /// between.
-pub(in crate::registry) struct Names {
+pub(in crate::registry) struct Resolver {
     /// The host of the registry's own URL.
     home: String,
     /// The reach of the registry's address, once its name is resolved.
@@ -23,14 +23,14 @@ pub(in crate::registry) struct Names {
     /// The hosts of the proxies. The user configured them, so they may be anywhere.
     proxies: Vec<String>,
     /// The other hosts that the user allows the registry to send polyarch to.
-    neighbours: Neighbours,
+    allowed_hosts: AllowedHosts,
 }
 
-impl Names {
-    pub(in crate::registry) fn of(home: &Url, proxies: &Proxies, neighbours: Neighbours) -> Self {
+impl Resolver {
+    pub(in crate::registry) fn of(home: &Url, proxies: &Proxies, allowed_hosts: AllowedHosts) -> Self {
         let host = home.host_str().unwrap_or_default().to_owned();
         let home_reach = Arc::new(Mutex::new(reach(home)));
-        Self { home: host, home_reach, proxies: proxies.hosts(), neighbours }
+        Self { home: host, home_reach, proxies: proxies.hosts(), allowed_hosts }
     }
 
     /// The reach of the registry's address. For a name it is unknown until the name is resolved.
@@ -39,11 +39,11 @@ impl Names {
     }
 }
 
-impl Resolve for Names {
+impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let name = name.as_str().to_owned();
         let (is_home, is_proxy) = (name == self.home, self.proxies.contains(&name));
-        let is_named = self.neighbours.has(&name);
+        let is_named = self.allowed_hosts.has(&name);
         let home_reach = self.home_reach.clone();
         Box::pin(async move {
             let found: Vec<_> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
@@ -120,8 +120,8 @@ mod tests {
     }
 
     /// A client of a registry at `home`, which has the reach `home_reach`.
-    fn client(home: &str, home_reach: Reach) -> (reqwest::Client, Arc<Names>) {
-        let names = Arc::new(Names::of(&Url::parse(home).unwrap(), &Proxies::default(), Neighbours::default()));
+    fn client(home: &str, home_reach: Reach) -> (reqwest::Client, Arc<Resolver>) {
+        let names = Arc::new(Resolver::of(&Url::parse(home).unwrap(), &Proxies::default(), AllowedHosts::default()));
         *names.home_reach.lock().unwrap() = home_reach;
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().no_proxy().dns_resolver(names.clone()).build().unwrap();

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use reqwest::Url;
 
-use super::link::{Leave, Neighbours};
+use super::link::{AllowedHosts, HostRule};
 use crate::registry::error::TargetError;
 
 /// The reach of an address: the machines that can connect to it.
@@ -30,11 +30,11 @@ impl Reach {
 ///
 /// # Errors
 /// The address is unencrypted although `home` is encrypted, or it has a user name. Or the address is neither public,
-/// nor `home`, nor one of `neighbours`.
-pub(in crate::registry) fn realm(home: &Url, neighbours: &Neighbours, text: &str) -> Result<Url, TargetError> {
+/// nor `home`, nor one of `allowed_hosts`.
+pub(in crate::registry) fn realm(home: &Url, allowed_hosts: &AllowedHosts, text: &str) -> Result<Url, TargetError> {
     let url = Url::parse(text).map_err(|_| TargetError::Malformed)?;
     let url = check(home, url)?;
-    enter(home, neighbours, url, |reach| reach == Reach::Public)
+    enter(home, allowed_hosts, url, |reach| reach == Reach::Public)
 }
 
 /// The target of a redirect to `location` from `from`, in a chain that began at `home`.
@@ -45,29 +45,34 @@ pub(in crate::registry) fn realm(home: &Url, neighbours: &Neighbours, text: &str
 pub(super) fn redirect(
     home: &Url,
     home_reach: Reach,
-    neighbours: &Neighbours,
+    allowed_hosts: &AllowedHosts,
     from: &Url,
     location: &str,
 ) -> Result<Url, TargetError> {
     let url = from.join(location).map_err(|_| TargetError::Malformed)?;
     let url = check(from, url)?;
-    enter(home, neighbours, url, |reach| reach == Reach::Public || reach.is_neighbour_of(home_reach))
+    enter(home, allowed_hosts, url, |reach| reach == Reach::Public || reach.is_neighbour_of(home_reach))
 }
 
 /// Returns `url` if polyarch may go there: to the registry itself, to a host that the user allowed, or to an address
 /// for which `is_open` is true.
-fn enter(home: &Url, neighbours: &Neighbours, url: Url, is_open: impl Fn(Reach) -> bool) -> Result<Url, TargetError> {
+fn enter(
+    home: &Url,
+    allowed_hosts: &AllowedHosts,
+    url: Url,
+    is_open: impl Fn(Reach) -> bool,
+) -> Result<Url, TargetError> {
     let reach = reach(&url);
     if url.origin() == home.origin() {
         return Ok(url);
     }
     // The resolver finds the address of a name later, but does not see the port.
     let is_name = reach == Reach::Public && url.domain().is_some();
-    match (reach, neighbours.leave(&url)) {
+    match (reach, allowed_hosts.rule(&url)) {
         (Reach::Special, _) => Err(TargetError::LinkLocal(place(&url))),
-        (_, Leave::Given) => Ok(url),
-        (_, Leave::OtherPort) if is_name => Err(TargetError::Port(place(&url))),
-        (_, Leave::OtherPort | Leave::Unsaid) if is_open(reach) => Ok(url),
+        (_, HostRule::Listed) => Ok(url),
+        (_, HostRule::OtherPort) if is_name => Err(TargetError::Port(place(&url))),
+        (_, HostRule::OtherPort | HostRule::NotListed) if is_open(reach) => Ok(url),
         _ => Err(TargetError::Private(place(&url))),
     }
 }
@@ -161,8 +166,8 @@ fn reach_v6(address: Ipv6Addr) -> Reach {
 mod tests {
     use super::*;
 
-    fn none() -> Neighbours {
-        Neighbours::default()
+    fn none() -> AllowedHosts {
+        AllowedHosts::default()
     }
 
     fn url(text: &str) -> Url {
@@ -275,7 +280,7 @@ mod tests {
     #[test]
     fn registry_may_redirect_to_hosts_that_the_user_named() {
         let hosts = ["10.0.0.1:8443", "auth.lan", "localhost:9000", "[::1]", "169.254.169.254"];
-        let named = Neighbours::of(&hosts.map(|host| host.parse().unwrap()));
+        let named = AllowedHosts::of(&hosts.map(|host| host.parse().unwrap()));
         for home in [url("https://10.0.0.1:5000/v2/"), url("https://registry.example/v2/")] {
             for to in ["https://10.0.0.1:8443/t", "https://auth.lan/t", "https://localhost:9000/t", "https://[::1]:1/t"]
             {
@@ -290,7 +295,7 @@ mod tests {
             // If the user allows one port, ports that were open before stay open.
             let private = url("https://10.0.0.9/v2/");
             assert!(redirect(&private, Reach::Private, &named, &private, "https://10.0.0.1:9000/x").is_ok());
-            let ports = Neighbours::of(&["auth.lan:8443".parse().unwrap()]);
+            let ports = AllowedHosts::of(&["auth.lan:8443".parse().unwrap()]);
             assert!(realm(&home, &ports, "https://auth.lan:8443/t").is_ok());
             assert!(matches!(realm(&home, &ports, "https://auth.lan/t"), Err(TargetError::Port(_))));
             // Metadata services stay out of reach, and the connection stays encrypted.

@@ -11,9 +11,9 @@ use reqwest::header::{
 use reqwest::{Method, Response, StatusCode, Url};
 use tokio::time::{Duration, Instant, timeout, timeout_at};
 
-use super::link::Neighbours;
+use super::link::AllowedHosts;
 use super::proxy::Proxies;
-use super::resolve::Names;
+use super::resolve::Resolver;
 use super::target::{self, redacted};
 use super::timeouts::Timeouts;
 use crate::oci::RegistryHost;
@@ -35,9 +35,9 @@ pub(in crate::registry) struct Wire {
     /// `https://host/v2/`.
     pub(in crate::registry) home: Url,
     /// The other hosts that the user allows the registry to send polyarch to.
-    pub(in crate::registry) neighbours: Neighbours,
+    pub(in crate::registry) allowed_hosts: AllowedHosts,
     /// The addresses of names. The HTTP client uses the same resolver.
-    pub(in crate::registry) names: Arc<Names>,
+    pub(in crate::registry) resolver: Arc<Resolver>,
     /// The time limits.
     pub(in crate::registry) timeouts: Timeouts,
     /// The proxies. The HTTP client knows them, too.
@@ -62,7 +62,7 @@ pub(in crate::registry) struct Request<'a> {
     pub(in crate::registry) range: Option<HeaderValue>,
     pub(in crate::registry) content: Option<(HeaderValue, Bytes)>,
     pub(in crate::registry) read: Read,
-    pub(in crate::registry) to: To,
+    pub(in crate::registry) to: Recipient,
 }
 
 /// How polyarch reads the answer's body.
@@ -76,7 +76,7 @@ pub(in crate::registry) enum Read {
 
 /// The rules for redirects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::registry) enum To {
+pub(in crate::registry) enum Recipient {
     Registry,
     TokenServer,
 }
@@ -108,7 +108,7 @@ impl Wire {
         let mut url = request.url.clone();
         // A registry may name another host for uploads. polyarch sends no login there, and that host must not request
         // one.
-        let mut is_direct = request.to == To::TokenServer || url.origin() == self.home.origin();
+        let mut is_direct = request.to == Recipient::TokenServer || url.origin() == self.home.origin();
         for _ in 0..=MAX_REDIRECTS {
             let line = redacted(&request.method, &url);
             let fail = |kind| RegistryError::new(&self.host, line.as_str(), kind);
@@ -130,8 +130,8 @@ impl Wire {
 
     fn next(&self, request: &Request<'_>, from: &Url, location: &str) -> Result<Url, TargetError> {
         let next = match request.to {
-            To::Registry => self.redirect(from, location)?,
-            To::TokenServer => {
+            Recipient::Registry => self.redirect(from, location)?,
+            Recipient::TokenServer => {
                 let joined = from.join(location).map_err(|_| TargetError::Malformed)?;
                 self.realm(joined.as_str())?
             }
@@ -144,12 +144,12 @@ impl Wire {
 
     /// The target of a redirect, or the address of an upload.
     pub(in crate::registry) fn redirect(&self, from: &Url, location: &str) -> Result<Url, TargetError> {
-        target::redirect(&self.home, self.names.home_reach(), &self.neighbours, from, location)
+        target::redirect(&self.home, self.resolver.home_reach(), &self.allowed_hosts, from, location)
     }
 
     /// The address of the registry's token server.
     pub(in crate::registry) fn realm(&self, text: &str) -> Result<Url, TargetError> {
-        target::realm(&self.home, &self.neighbours, text)
+        target::realm(&self.home, &self.allowed_hosts, text)
     }
 
     /// The client for `url`.

@@ -6,8 +6,8 @@ use futures::stream::{self, StreamExt as _};
 
 use super::missing::{AT_ONCE, Missing, entry_image};
 use crate::oci::{
-    Annotation, Descriptor, EncodedIndex, EntryOverride, ImageIndex, IndexDraft, IndexFormat, Listed, Location,
-    NotDocker, Platform, Selector, Tag, TagRef,
+    Annotation, Descriptor, EncodedIndex, EntryOverride, ImageIndex, IndexDraft, IndexFormat, Location, NotDocker,
+    Platform, Selector, SourceEntry, Tag, TagRef,
 };
 use crate::plan::AttestationPolicy;
 use crate::run::event::failure::failure;
@@ -146,8 +146,9 @@ fn distinct(sources: Vec<Part<'_>>) -> Parts<'_> {
         let (platform, digest) = (child.platform(), child.manifest().digest());
         let message = format!("the sources contain {platform} twice, and the index lists it once: {digest}");
         parts.warnings.push(Warning { image: None, platform: None, message: message.into(), hint: None });
-        let more =
-            |part: &Part<'_>| (part.found.child.attestations().len(), part.found.child.listed() != &Listed::default());
+        let more = |part: &Part<'_>| {
+            (part.found.child.attestations().len(), part.found.child.listed() != &SourceEntry::default())
+        };
         let (gone, storage) =
             if more(&part) > more(kept) { (std::mem::replace(kept, part), kept) } else { (part, kept) };
         storage.say(&gone.entry);

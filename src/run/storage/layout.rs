@@ -12,7 +12,7 @@ use tokio_util::io::ReaderStream;
 use super::error::StorageError;
 use crate::layout::{self, Ingest, Layout, LayoutError, when_free};
 use crate::oci::{Descriptor, Digest, Hasher, LayoutPath, MAX_CONFIG_BYTES, RawManifest, Selector};
-use crate::registry::{Arrival, BlobSource};
+use crate::registry::{BlobOutcome, BlobSource};
 
 /// How many bytes of a file polyarch reads at once.
 const PIECE: usize = 256 << 10;
@@ -89,9 +89,9 @@ pub(in crate::run) async fn copy_blob(
     blob: &Descriptor,
     source: BlobSource<'_>,
     moved: &AtomicU64,
-) -> Result<Arrival, StorageError> {
+) -> Result<BlobOutcome, StorageError> {
     if is_there(path, blob).await? {
-        return Ok(Arrival::Present);
+        return Ok(BlobOutcome::Present);
     }
     let (digest, size) = (blob.digest.clone(), blob.size);
     let mut ingest = on_disk(path, move |layout| layout.ingest(digest, size)).await?;
@@ -111,7 +111,7 @@ pub(in crate::run) async fn copy_blob(
         }
     }
     on_disk(path, move |_| ingest.commit()).await?;
-    Ok(Arrival::Copied)
+    Ok(BlobOutcome::Copied)
 }
 
 async fn write(path: &LayoutPath, mut ingest: Ingest, piece: Bytes, moved: &AtomicU64) -> Result<Ingest, StorageError> {

@@ -238,7 +238,7 @@ fn link(registry: &NamedRegistry, directories: &[PathBuf]) -> Result<Link, Failu
     let is_clear =
         registry.transport == Transport::InsecureHttp && (certificates.is_empty() || !registry.host.is_loopback());
     let transport = if is_clear { registry::Transport::Http } else { registry::Transport::Https };
-    Ok(Link { transport, certificates, neighbours: registry.may_send_to.clone() })
+    Ok(Link { transport, certificates, allowed_hosts: registry.may_send_to.clone() })
 }
 
 async fn opened(directory: &Path) -> Result<Opened, EmbeddedError> {

@@ -9,7 +9,7 @@ use super::layout;
 use super::registry::Registry;
 use crate::layout::LayoutError;
 use crate::oci::{Descriptor, Digest, DigestRef, LayoutPath, Location, RawManifest, Repository, Selector, Tag, TagRef};
-use crate::registry::{Arrival, BlobHead, BlobSource, Visibility};
+use crate::registry::{BlobHead, BlobOutcome, BlobSource, Visibility};
 use crate::run::storage::error::StorageError;
 
 /// The registries of a plan.
@@ -234,7 +234,7 @@ impl Storage {
         blob: &Descriptor,
         from: &Self,
         moved: &AtomicU64,
-    ) -> Result<Arrival, StorageError> {
+    ) -> Result<BlobOutcome, StorageError> {
         let file;
         let source = match from {
             Self::Repository { registry, repository } => {

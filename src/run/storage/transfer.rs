@@ -10,7 +10,7 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use super::error::of_storage;
 use super::store::Storage;
 use crate::oci::{Content, Descriptor, Digest, RawManifest, Selector};
-use crate::registry::Arrival;
+use crate::registry::BlobOutcome;
 use crate::run::event::failure::failure;
 use crate::run::event::image_reporter::ImageReporter;
 use crate::run::event::job_events::JobReporter;
@@ -182,10 +182,10 @@ async fn copy_blobs(
             }
         };
         match arrival.transpose()? {
-            Some((Arrival::Present, _)) => arrivals.present += 1,
-            Some((Arrival::Mounted, _)) => arrivals.mounted += 1,
-            Some((Arrival::Copied, _)) => arrivals.copied += 1,
-            Some((Arrival::Replaced, blob)) => {
+            Some((BlobOutcome::Present, _)) => arrivals.present += 1,
+            Some((BlobOutcome::Mounted, _)) => arrivals.mounted += 1,
+            Some((BlobOutcome::Copied, _)) => arrivals.copied += 1,
+            Some((BlobOutcome::Replaced, blob)) => {
                 arrivals.copied += 1;
                 arrivals.doubtful.insert(blob);
             }
@@ -194,7 +194,7 @@ async fn copy_blobs(
     }
 }
 
-async fn copy_blob(one: &BlobToCopy<'_>, to: &Storage, moved: &AtomicU64) -> Result<(Arrival, Digest), Failure> {
+async fn copy_blob(one: &BlobToCopy<'_>, to: &Storage, moved: &AtomicU64) -> Result<(BlobOutcome, Digest), Failure> {
     let arrival = to.copy_blob(&one.blob, one.from, moved).await.map_err(|error| {
         let blob = one.from.digest(one.blob.digest.clone());
         // The blob exists neither in the source nor in the target.

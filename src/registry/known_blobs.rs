@@ -23,18 +23,18 @@ pub enum BlobHead {
 /// The answers about blobs that exist. Absences and errors are not kept, because the client then sends the blob and
 /// asks again.
 #[derive(Default)]
-pub(super) struct Heads(Mutex<HashMap<(RepositoryPath, Digest), Answer>>);
+pub(super) struct KnownBlobs(Mutex<HashMap<(RepositoryPath, Digest), Answer>>);
 
 /// The answer for one blob, as soon as a caller has it.
 type Answer = Arc<OnceCell<BlobHead>>;
 
 /// An answer that is not kept.
-enum Not {
+enum NotKept {
     There,
     Answered(RegistryError),
 }
 
-impl Heads {
+impl KnownBlobs {
     /// The answer of `ask`, or of an earlier caller. A caller that asks at the same time waits for that answer.
     pub(super) async fn once(
         &self,
@@ -44,11 +44,11 @@ impl Heads {
     ) -> Result<Option<BlobHead>, RegistryError> {
         let key = (repository.clone(), digest.clone());
         let cell = self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone();
-        let asking = async { ask.await.map_err(Not::Answered)?.ok_or(Not::There) };
+        let asking = async { ask.await.map_err(NotKept::Answered)?.ok_or(NotKept::There) };
         match cell.get_or_try_init(|| asking).await {
             Ok(head) => Ok(Some(*head)),
-            Err(Not::There) => Ok(None),
-            Err(Not::Answered(error)) => Err(error),
+            Err(NotKept::There) => Ok(None),
+            Err(NotKept::Answered(error)) => Err(error),
         }
     }
 }
@@ -61,7 +61,7 @@ mod tests {
 
     #[tokio::test]
     async fn existing_blob_is_asked_for_once_and_missing_one_each_time() {
-        let (heads, asked) = (Heads::default(), AtomicUsize::new(0));
+        let (heads, asked) = (KnownBlobs::default(), AtomicUsize::new(0));
         let (repository, digest) = ("web".parse().unwrap(), Digest::of(b"layer"));
         let ask = async |head| {
             let answer = async {
