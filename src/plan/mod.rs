@@ -19,8 +19,8 @@ pub use model::host::{EngineHost, EngineHostError};
 pub use model::names::{EngineName, ImageName, NameError};
 pub use model::overrides::{Overrides, Selection};
 pub use model::plan::{
-    ArchTags, AttestationPolicy, Build, ClientCertificate, EngineSpec, Image, ImageNumber, Import, Job, NamedRegistry,
-    Plan, RegistryChoice, Transport, Work,
+    ArchTags, AttestationPolicy, Build, ClientCertificate, EngineSpec, Image, Import, Job, NamedRegistry, Plan,
+    RegistryChoice, Transport, Work,
 };
 pub use model::spec::{CachePolicy, PullPolicy};
 pub use read::reader::{Environment, Facts};
@@ -40,6 +40,8 @@ pub use model::ecr::{EcrControl, EcrCreation, Encryption};
 pub use model::names::{ContextName, ContextNameError};
 #[doc(hidden)]
 pub use model::places::{InputPlaces, Places, Position};
+#[doc(hidden)]
+pub use model::plan::ImageNumber;
 #[doc(hidden)]
 pub use model::remote::{GitContext, HttpContext, RemoteContext, RemoteContextError};
 #[doc(hidden)]
