@@ -53,10 +53,8 @@ impl LineFormatter {
             }
             // The ending shows each warning of an image once.
             Event::Warning(told) if told.image.is_none() => warning(told),
-            // The ending shows these.
-            Event::Warning(_) | Event::Failed(_) => Vec::new(),
             Event::Stopping { reason } => vec![Line::new().toned(Tone::Warning, format!("stopping: {reason}"))],
-            // A test has every kind.
+            // The ending shows other warnings and all failures. A test has every kind.
             _ => Vec::new(),
         }
     }
@@ -90,7 +88,6 @@ impl LineFormatter {
                 format!("{} done in {}", self.step(step), duration(*seconds))
             }
             JobEvent::Log { line } => return Some(line.into()),
-            JobEvent::Progress { .. } => return None,
             JobEvent::Built { seconds, cached_steps, steps, context_bytes, .. } => {
                 let sent = size(*context_bytes);
                 let built = format!("built in {}", duration(*seconds));
@@ -122,7 +119,7 @@ impl LineFormatter {
             JobEvent::Failed(failure) => return Some(failed(failure)),
             JobEvent::NotBuilt { reason } => format!("not built: {reason}"),
             JobEvent::Cancelled => "cancelled".to_owned(),
-            // A test has every kind.
+            // The rows show the progress. A test has every kind.
             _ => return None,
         };
         Some(line.into())
