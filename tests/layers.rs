@@ -83,7 +83,7 @@ const DOINGS: &[Doing] = &[
     Doing {
         what: "starts a process",
         names: &[["process", "Command"]],
-        places: &["src/auth/helper.rs", "src/facts/git.rs"],
+        places: &["src/auth/helper.rs", "src/connect/program.rs", "src/facts/git.rs"],
     },
     Doing {
         what: "reads what the process was started with",

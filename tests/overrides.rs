@@ -209,7 +209,10 @@ fn flags_replace_policies_engines_and_registries() {
             "x",
             "--engine x: the value must have the form NAME=HOST|pass a name and a host, such as --engine x86=tcp://127.0.0.1:2375",
         ),
-        ("x=ssh://h", "--engine x=ssh://h: `ssh://h`: ssh:// engines are not yet supported|"),
+        (
+            "x=ssh://-oX",
+            "--engine x=ssh://-oX: `ssh://-oX`: an ssh host has the form ssh://[USER@]HOST[:PORT][/SOCKET]",
+        ),
         ("x=tcp://h:1", "--engine x=tcp://h:1: tcp://h:1 is unencrypted TCP to another machine"),
         ("x y=unix:///a", "--engine x y=unix:///a: `x y` is not a valid name: "),
     ] {

@@ -1,28 +1,59 @@
 //! Opens the connections to one endpoint, all in the same way.
 
 use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio_util::either::Either;
 
+use super::program::ProgramStream;
+use super::ssh::{Ssh, SshStream};
 use crate::plan::EngineHost;
 
 /// The time limit for a connection attempt.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// A connection over a Unix socket or TCP.
-pub(crate) type Connection = Either<UnixStream, TcpStream>;
+/// A connection to an endpoint.
+#[derive(Debug)]
+pub(crate) struct Connection(Stream);
+
+#[derive(Debug)]
+enum Stream {
+    Unix(UnixStream),
+    Tcp(TcpStream),
+    Ssh(Box<SshStream>),
+    Program(Box<ProgramStream>),
+}
 
 /// Opens connections to one endpoint.
 #[derive(Debug, Clone)]
 pub(crate) struct Dialer {
     host: EngineHost,
+    way: Way,
+}
+
+/// The way to an endpoint, with the state that a dialer keeps between two connections.
+#[derive(Debug, Clone)]
+enum Way {
+    Unix(PathBuf),
+    Tcp(String, u16),
+    Ssh(Arc<Ssh>),
+    Program(Vec<String>),
 }
 
 impl Dialer {
     pub(crate) fn new(host: EngineHost) -> Self {
-        Self { host }
+        let way = match &host {
+            EngineHost::Unix(path) => Way::Unix(path.clone()),
+            EngineHost::Tcp { host, port } => Way::Tcp(host.clone(), *port),
+            EngineHost::Ssh(host) => Way::Ssh(Arc::new(Ssh::new(host.clone()))),
+            EngineHost::Command(argv) => Way::Program(argv.clone()),
+        };
+        Self { host, way }
     }
 
     pub(crate) fn host(&self) -> &EngineHost {
@@ -31,22 +62,81 @@ impl Dialer {
 
     /// A new connection.
     pub(crate) async fn connect(&self) -> io::Result<Connection> {
-        let connecting = async {
-            match &self.host {
-                EngineHost::Unix(path) => UnixStream::connect(path).await.map(Either::Left),
-                EngineHost::Tcp { host, port } => {
-                    let stream = TcpStream::connect((host.as_str(), *port)).await?;
-                    stream.set_nodelay(true)?;
-                    // A host that vanished sends nothing. Without these probes a build would wait endlessly.
-                    rustix::net::sockopt::set_socket_keepalive(&stream, true)?;
-                    rustix::net::sockopt::set_tcp_keepidle(&stream, Duration::from_secs(30))?;
-                    rustix::net::sockopt::set_tcp_keepintvl(&stream, Duration::from_secs(10))?;
-                    Ok(Either::Right(stream))
-                }
+        within_limit(self.stream()).await.map(Connection)
+    }
+
+    /// Proves that there is a way to the engine. A program that starts proves nothing, so the engine must answer there.
+    pub(crate) async fn prove(&self) -> io::Result<()> {
+        within_limit(async {
+            match self.stream().await? {
+                Stream::Program(mut program) => program.prove_engine().await,
+                Stream::Unix(_) | Stream::Tcp(_) | Stream::Ssh(_) => Ok(()),
             }
-        };
-        let timeout =
-            || io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {} s", CONNECT.as_secs()));
-        tokio::time::timeout(CONNECT, connecting).await.unwrap_or_else(|_| Err(timeout()))
+        })
+        .await
+    }
+
+    async fn stream(&self) -> io::Result<Stream> {
+        match &self.way {
+            Way::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
+            Way::Tcp(host, port) => tcp(host, *port).await.map(Stream::Tcp),
+            Way::Ssh(ssh) => ssh.connect().await.map(Box::new).map(Stream::Ssh),
+            Way::Program(argv) => ProgramStream::start(argv).map(Box::new).map(Stream::Program),
+        }
+    }
+}
+
+async fn within_limit<T>(connecting: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let timeout = || io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {} s", CONNECT.as_secs()));
+    tokio::time::timeout(CONNECT, connecting).await.unwrap_or_else(|_| Err(timeout()))
+}
+
+async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((host, port)).await?;
+    stream.set_nodelay(true)?;
+    // A host that vanished sends nothing. Without these probes a build would wait endlessly.
+    rustix::net::sockopt::set_socket_keepalive(&stream, true)?;
+    rustix::net::sockopt::set_tcp_keepidle(&stream, Duration::from_secs(30))?;
+    rustix::net::sockopt::set_tcp_keepintvl(&stream, Duration::from_secs(10))?;
+    Ok(stream)
+}
+
+/// A stream of bytes in both directions.
+trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Duplex for S {}
+
+impl Connection {
+    fn stream(&mut self) -> Pin<&mut dyn Duplex> {
+        match &mut self.0 {
+            Stream::Unix(stream) => Pin::new(stream),
+            Stream::Tcp(stream) => Pin::new(stream),
+            Stream::Ssh(stream) => Pin::new(&mut stream.program),
+            Stream::Program(stream) => Pin::new(&mut **stream),
+        }
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.stream().poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.stream().poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_shutdown(context)
     }
 }

@@ -4,5 +4,9 @@
 //! know nothing about the way to the endpoint.
 
 mod dialer;
+mod error;
+mod program;
+mod ssh;
 
 pub(crate) use dialer::Dialer;
+pub(crate) use error::ConnectError;

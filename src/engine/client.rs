@@ -41,7 +41,7 @@ impl Engine {
         let operation = format!("connect to {}", dialer.host());
         let failed = |kind| EngineError { engine: name.clone(), operation: operation.clone(), kind };
         // This connects by hand first, because the REST client hides the reason of a failure too deep for a hint.
-        drop(dialer.connect().await.map_err(|error| failed(EngineErrorKind::Connect(error)))?);
+        dialer.prove().await.map_err(|error| failed(EngineErrorKind::Connect(error)))?;
         let docker = rest::client(&dialer).map_err(|error| failed(classify(error)))?;
         // The requests run at the same time, because older engines start programs to answer each of them.
         let facts = within(ANSWER, facts(&docker));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::auth::AuthError;
 use crate::aws::{EcrRefusal, Provider};
 use crate::buildkit::{BuildFault, BuildKitError, CacheTarget};
+use crate::connect::ConnectError;
 use crate::context::ContextError;
 use crate::oci::refusal::is_of_expired_token;
 use crate::oci::refusal::is_of_immutable_tag;
@@ -202,7 +203,9 @@ impl EngineError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match &self.kind {
-            EngineErrorKind::Connect(error) => Some(connect_hint(error.kind())),
+            EngineErrorKind::Connect(error) => {
+                Some(ConnectError::hint_of(error).map_or_else(|| connect_hint(error.kind()), str::to_owned))
+            }
             EngineErrorKind::Timeout(_) => {
                 Some("run `docker version` to see whether the engine is overloaded or stopped".into())
             }

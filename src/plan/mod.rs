@@ -14,8 +14,9 @@ mod resolve;
 mod schema;
 mod select;
 
+pub use model::endpoint::host::{EngineHost, EngineHostError};
+pub use model::endpoint::ssh::SshHost;
 pub use model::error::{Location, PlanErrors, Problem, SourceText};
-pub use model::host::{EngineHost, EngineHostError};
 pub use model::names::{EngineName, ImageName, NameError};
 pub use model::overrides::{Overrides, Selection};
 pub use model::plan::{

@@ -210,6 +210,7 @@ fn plan(map: &str, key: &str, value: &Value) -> Value {
         ("registry", "ca" | "insecure" | "may_send_to") => json!({ "host": "registry.acme.internal" }),
         ("registry", "cert" | "key") => json!({ "host": "registry.acme.internal", "cert": "a.pem", "key": "a.key" }),
         ("registry", _) => json!({ "type": "ecr", "host": "ecr.acme.internal", "region": "eu-west-1" }),
+        ("engine", "command") => json!({}),
         ("engine", _) => json!({ "host": "tcp://10.0.0.7:2375", "insecure": true }),
         ("image", "rewrite_timestamp") => json!({ "args": { "SOURCE_DATE_EPOCH": "0" } }),
         ("secret", "id" | "env") => json!({ "id": "npm", "env": "NPM_TOKEN" }),

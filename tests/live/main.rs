@@ -32,6 +32,7 @@ mod layouts;
 mod library;
 mod loading;
 mod lost;
+mod over_ssh;
 mod platforms;
 mod reading;
 mod readme;

@@ -16,5 +16,6 @@ pub(crate) mod schema;
 pub(crate) mod scripted_ecr;
 pub(crate) mod scripted_engine;
 pub(crate) mod scripted_registry;
+pub(crate) mod ssh_server;
 pub(crate) mod store;
 pub(crate) mod terminal;

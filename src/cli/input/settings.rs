@@ -145,7 +145,7 @@ impl Settings {
         let host = found.host.parse();
         let host: EngineHost =
             host.map_err(|error: EngineHostError| refused(format!("{}: {error}", found.source), error.hint()))?;
-        if !host.is_local() {
+        if !host.is_private() {
             let message = format!(
                 "{}: {host} is unencrypted TCP to another machine: anyone on the network could control the engine",
                 found.source

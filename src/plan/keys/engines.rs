@@ -4,7 +4,7 @@ use std::num::NonZeroU16;
 
 use crate::oci::Platform;
 
-use crate::plan::model::host::{EngineHost, EngineHostError};
+use crate::plan::model::endpoint::host::{EngineHost, EngineHostError};
 use crate::plan::model::names::{EngineName, NameError};
 use crate::plan::model::plan::EngineSpec;
 use crate::plan::read::distinct::distinct;
@@ -63,12 +63,20 @@ fn read_engine(reader: &mut Reader<'_>, entry: &Entry) -> Read<EngineSpec> {
     };
     let platforms = get(&map, "platforms").map(|entry| read_platforms(reader, &entry.value)).transpose();
     let insecure = get(&map, "insecure").map(|entry| reader.boolean(&entry.value, "`insecure`")).transpose()?;
-    let Some(host) = get(&map, "host") else {
-        let hint = "add the host: { host: unix:///var/run/docker.sock }".to_owned();
-        return Err(reader.problem(&entry.key.origin, format!("the engine `{name}` has no `host`"), Some(hint)));
+    let host = match (get(&map, "host"), get(&map, "command")) {
+        (Some(host), None) => read_host(reader, &host.value)?,
+        (None, Some(command)) => read_command(reader, &command.value)?,
+        (Some(_), Some(command)) => {
+            let hint = "remove one of the two keys".to_owned();
+            let message = format!("the engine `{name}` has both `host` and `command`");
+            return Err(reader.problem(&command.key.origin, message, Some(hint)));
+        }
+        (None, None) => {
+            let hint = "add the host: { host: unix:///var/run/docker.sock }".to_owned();
+            return Err(reader.problem(&entry.key.origin, format!("the engine `{name}` has no `host`"), Some(hint)));
+        }
     };
-    let host = read_host(reader, &host.value)?;
-    if !host.is_local() && insecure != Some(true) {
+    if !host.is_private() && insecure != Some(true) {
         let hint = "set `insecure: true` to accept unencrypted TCP, or tunnel the engine to loopback".to_owned();
         let message = format!(
             "{host} is unencrypted TCP to another machine; anyone on the network could \
@@ -85,6 +93,24 @@ fn read_host(reader: &mut Reader<'_>, node: &Node) -> Read<EngineHost> {
     text.parse().map_err(|error: EngineHostError| {
         reader.problem(&node.origin, format!("`{text}`: {error}"), error.hint().map(str::to_owned))
     })
+}
+
+/// Reads a program and its arguments. polyarch starts the program without a shell.
+fn read_command(reader: &mut Reader<'_>, node: &Node) -> Read<EngineHost> {
+    let words: Vec<String> = reader
+        .list(node, "`command`")?
+        .iter()
+        .map(|word| reader.text(word, "a word of `command`", Late::default()))
+        .collect::<Read<_>>()?;
+    if words.first().is_none_or(String::is_empty) {
+        let hint = "name a program whose standard input and output are the connection, such as \
+                    [docker, system, dial-stdio]";
+        return Err(reader.problem(&node.origin, "`command` names no program", Some(hint.to_owned())));
+    }
+    if words.iter().any(|word| word.contains('\0')) {
+        return Err(reader.problem(&node.origin, "a word of `command` has a null character", None));
+    }
+    Ok(EngineHost::Command(words))
 }
 
 fn read_platforms(reader: &mut Reader<'_>, node: &Node) -> Read<Vec<Platform>> {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::caution::Caution;
 use super::ecr::{EcrControl, EcrCreation};
+use super::endpoint::host::EngineHost;
 use super::error::Problem;
-use super::host::EngineHost;
 use super::names::{EngineName, ImageName};
 use super::places::Places;
 use super::spec::{BuildSpec, Dockerfile};

@@ -9,6 +9,7 @@ use std::path::Path;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq as _, Serializer};
 
 use super::duration;
+use super::endpoint::host::EngineHost;
 use super::plan::{
     ArchTags, AttestationPolicy, Build, ClientCertificate, EngineSpec, Image, Import, Job, NamedRegistry, Plan,
     RegistryChoice, Transport, Work,
@@ -116,8 +117,13 @@ impl Serialize for NamedRegistry {
 impl Serialize for EngineSpec {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("host", &escape(&self.host.to_string()))?;
-        if !self.host.is_local() {
+        match &self.host {
+            EngineHost::Command(words) => {
+                map.serialize_entry("command", &words.iter().map(|word| escape(word)).collect::<Vec<_>>())?;
+            }
+            host => map.serialize_entry("host", &escape(&host.to_string()))?,
+        }
+        if !self.host.is_private() {
             map.serialize_entry("insecure", &true)?;
         }
         if let Some(platforms) = &self.platforms {

@@ -27,7 +27,7 @@ pub(in crate::plan) const REGISTRY: Keys = Keys {
 /// One of `engines`.
 pub(in crate::plan) const ENGINE: Keys = Keys {
     of: "an engine",
-    known: &["host", "platforms", "slots", "insecure"],
+    known: &["host", "command", "platforms", "slots", "insecure"],
     not_yet: &["ca", "cert", "key", "tls", "emulate"],
 };
 

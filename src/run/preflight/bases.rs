@@ -89,7 +89,8 @@ fn needs<'a>(schedule: &'a Schedule, engines: &'a Engines) -> Vec<Need<'a>> {
     let of = |job: &'a ScheduledBuild| {
         let engine = &engines.list()[job.engine];
         // Loopback means a different registry on another machine.
-        let is_there = |base: &Base| !base.image.repository.host().is_loopback() || engine.spec.host.is_local();
+        let is_there =
+            |base: &Base| !base.image.repository.host().is_loopback() || engine.spec.host.is_on_this_machine();
         let bases = read(job, engine).unwrap_or_default().into_iter().filter(is_there);
         bases.map(|base| Need { job, engine, base }).collect::<Vec<_>>()
     };

@@ -18,7 +18,7 @@ impl Reached {
     /// The user's credentials that the engine may get. Anyone on the network can listen to unencrypted TCP to another
     /// machine.
     pub(in crate::run) fn credentials(&self, all: &Arc<dyn CredentialSource>) -> Arc<dyn CredentialSource> {
-        if self.spec.host.is_local() {
+        if self.spec.host.is_private() {
             return all.clone();
         }
         let channel = format!("engine {} at {}", self.spec.name, self.spec.host);
@@ -31,7 +31,7 @@ pub(in crate::run) async fn refusals(run: &BuildRun, schedule: &Schedule, target
     let (mut seen, mut failures) = (BTreeSet::new(), Vec::new());
     for build in schedule.builds() {
         let reached = &run.engines.list()[build.engine];
-        if reached.spec.host.is_local() {
+        if reached.spec.host.is_private() {
             continue;
         }
         let target = &targets[build.image.0].storage;

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// The address at which an engine listens.
+use super::ssh::SshHost;
+
+/// The way to an engine.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum EngineHost {
     /// `unix://PATH`: a socket on this machine.
@@ -17,6 +19,10 @@ pub enum EngineHost {
         /// The port. The default is 2375, as in the docker CLI.
         port: u16,
     },
+    /// `ssh://[USER@]HOST[:PORT][/SOCKET]`: an engine on another machine, through that machine's docker CLI.
+    Ssh(SshHost),
+    /// A program and its arguments. Its standard input and output are the connection.
+    Command(Vec<String>),
 }
 
 /// Why a string is not an engine's host.
@@ -26,20 +32,24 @@ pub enum EngineHostError {
     /// A scheme that the docker CLI knows and polyarch does not support yet.
     #[error("{0}:// engines are not yet supported")]
     NotYet(String),
-    /// Not of the form `unix://PATH` or `tcp://HOST:PORT`.
-    #[error("an engine's host has the form unix:///path/to.sock or tcp://host:port")]
+    /// Not of the form `unix://PATH`, `tcp://HOST:PORT` or `ssh://[USER@]HOST`.
+    #[error("an engine's host has the form unix:///path/to.sock, tcp://host:port or ssh://user@host")]
     Form,
+    /// `ssh://` with a part that a program or a shell could read as something else.
+    #[error(
+        "an ssh host has the form ssh://[USER@]HOST[:PORT][/SOCKET], without a password and without other characters"
+    )]
+    Ssh,
 }
 
 impl EngineHostError {
     /// The next step.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::NotYet(scheme) if scheme == "ssh" => Some(
-                "forward the socket: ssh -N -L /tmp/engine.sock:/var/run/docker.sock HOST, then use \
-                    unix:///tmp/engine.sock",
-            ),
-            Self::NotYet(_) | Self::Form => Some("use unix:///path/to.sock, or tcp://host:port"),
+            Self::Ssh => {
+                Some("write settings such as a jump host or a key into ~/.ssh/config, under the name of the host")
+            }
+            Self::NotYet(_) | Self::Form => Some("use unix:///path/to.sock, tcp://host:port or ssh://user@host"),
         }
     }
 }
@@ -48,15 +58,23 @@ impl EngineHost {
     /// The default port of plain TCP.
     const DEFAULT_PORT: u16 = 2375;
 
-    /// Whether no other machine can read the connection: a socket, or exactly a loopback name or address. Over plain
-    /// TCP to any other host, anyone on the network could control the engine.
+    /// Whether no other machine can read the connection: a socket, ssh, a program, or exactly a loopback name or address.
+    /// Over plain TCP to any other host, anyone on the network could control the engine.
     #[must_use]
-    pub fn is_local(&self) -> bool {
+    pub fn is_private(&self) -> bool {
+        match self {
+            Self::Unix(_) | Self::Ssh(_) | Self::Command(_) => true,
+            Self::Tcp { host, .. } => is_loopback(host),
+        }
+    }
+
+    /// Whether the engine is surely on this machine, so that both mean the same by a loopback address.
+    #[must_use]
+    pub fn is_on_this_machine(&self) -> bool {
         match self {
             Self::Unix(_) => true,
-            Self::Tcp { host, .. } => {
-                host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-            }
+            Self::Tcp { host, .. } => is_loopback(host),
+            Self::Ssh(_) | Self::Command(_) => false,
         }
     }
 }
@@ -69,10 +87,15 @@ impl FromStr for EngineHost {
         match scheme {
             "unix" if rest.starts_with('/') && !rest.contains('\0') => Ok(Self::Unix(rest.into())),
             "tcp" => tcp(rest.strip_suffix('/').unwrap_or(rest)),
-            "ssh" | "https" | "http" | "npipe" | "fd" => Err(EngineHostError::NotYet(scheme.to_owned())),
+            "ssh" => SshHost::read(rest).map(Self::Ssh).ok_or(EngineHostError::Ssh),
+            "https" | "http" | "npipe" | "fd" => Err(EngineHostError::NotYet(scheme.to_owned())),
             _ => Err(EngineHostError::Form),
         }
     }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 fn tcp(authority: &str) -> Result<EngineHost, EngineHostError> {
@@ -102,6 +125,8 @@ impl fmt::Display for EngineHost {
             Self::Unix(path) => write!(f, "unix://{}", path.display()),
             Self::Tcp { host, port } if host.contains(':') => write!(f, "tcp://[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "tcp://{host}:{port}"),
+            Self::Ssh(host) => host.fmt(f),
+            Self::Command(argv) => write!(f, "`{}`", argv.join(" ")),
         }
     }
 }
@@ -126,15 +151,16 @@ mod tests {
             ("tcp://10.0.0.5:2375/", "tcp://10.0.0.5:2375", false),
             ("tcp://localhost.example.com:2375", "tcp://localhost.example.com:2375", false),
             ("tcp://127.0.0.1.example.com:2375", "tcp://127.0.0.1.example.com:2375", false),
+            ("ssh://ec2-user@graviton", "ssh://ec2-user@graviton", true),
         ] {
             let host: EngineHost = written.parse().unwrap();
-            assert_eq!((host.to_string().as_str(), host.is_local()), (meant, local));
+            assert_eq!((host.to_string().as_str(), host.is_private()), (meant, local));
         }
     }
 
     #[test]
     fn unsupported_engine_host_schemes_are_named() {
-        for scheme in ["ssh", "http", "https", "npipe", "fd"] {
+        for scheme in ["http", "https", "npipe", "fd"] {
             let error = format!("{scheme}://host").parse::<EngineHost>().unwrap_err();
             assert_eq!(error, EngineHostError::NotYet(scheme.into()));
             assert!(error.to_string().contains("not yet"));

@@ -1,0 +1,161 @@
+//! Connections to an engine over ssh, as the docker CLI makes them: `ssh HOST docker system dial-stdio` (docker/cli,
+//! `cli/connhelper`).
+//!
+//! The docker CLI logs in once for each connection. polyarch logs in once for many: the first `ssh` is a master of
+//! OpenSSH (`ControlMaster`, ssh_config(5)), and all others share its connection. So a server with a small `MaxStartups`
+//! is enough.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+
+use super::program::ProgramStream;
+use crate::plan::SshHost;
+use crate::random;
+
+/// How many streams share one login. OpenSSH's server allows ten sessions by default (`MaxSessions`, sshd_config(5)).
+/// The master has one of them.
+const STREAMS: usize = 8;
+/// Options of every `ssh`: no questions, and nothing of the user's configuration that is not about the way to the host.
+/// The options before `ConnectTimeout` end a connection to a host that vanished.
+const OPTIONS: &[&str] = &[
+    "ServerAliveInterval=10",
+    "ServerAliveCountMax=3",
+    "ConnectTimeout=10",
+    "BatchMode=yes",
+    "ClearAllForwardings=yes",
+    "ForwardAgent=no",
+    "ForwardX11=no",
+    "PermitLocalCommand=no",
+    "RemoteCommand=none",
+    "ControlPersist=no",
+];
+
+/// The logins at one host. Each of them carries several streams.
+#[derive(Debug)]
+pub(super) struct Ssh {
+    host: SshHost,
+    masters: Mutex<Vec<Master>>,
+}
+
+/// One login.
+#[derive(Debug)]
+struct Master {
+    /// The socket at which the other `ssh` processes find this one. Its name has 128 random bits.
+    socket: PathBuf,
+    /// The session that keeps the login alive. When polyarch ends, however it ends, this session ends too.
+    session: ProgramStream,
+    free: Arc<Semaphore>,
+}
+
+/// A stream, and its share of a login.
+#[derive(Debug)]
+pub(super) struct SshStream {
+    pub(super) program: ProgramStream,
+    _share: OwnedSemaphorePermit,
+}
+
+impl Ssh {
+    pub(super) fn new(host: SshHost) -> Self {
+        Self { host, masters: Mutex::default() }
+    }
+
+    /// Opens a stream to the engine. It logs in only if no login has room for another stream.
+    pub(super) async fn connect(&self) -> io::Result<SshStream> {
+        // One login after the other: a second stream waits, and then shares the login.
+        let mut masters = self.masters.lock().await;
+        masters.retain_mut(|master| master.session.runs());
+        let free = |master: &Master| Some((master.socket.clone(), master.free.clone().try_acquire_owned().ok()?));
+        let (socket, share) = match masters.iter().find_map(free) {
+            Some(free) => free,
+            None => {
+                let master = Master::start(&self.host).await?;
+                let shared = free(&master).ok_or_else(|| io::Error::other("the login has no room"))?;
+                masters.push(master);
+                shared
+            }
+        };
+        drop(masters);
+        // Without the master, `ssh` would log in a second time. This `ProxyCommand` prevents it.
+        let shared =
+            [format!("ControlPath={}", socket.display()), "ControlMaster=no".into(), "ProxyCommand=false".into()];
+        let program = ProgramStream::start(&argv(&self.host, &shared))?;
+        Ok(SshStream { program, _share: share })
+    }
+}
+
+impl Master {
+    /// Logs in, and waits until the engine answers.
+    async fn start(host: &SshHost) -> io::Result<Self> {
+        // Not in the directory for temporary files: its path may be too long for a socket.
+        let socket = PathBuf::from(format!("/tmp/polyarch-ssh-{}", random::name()));
+        let own = [format!("ControlPath={}", socket.display()), "ControlMaster=yes".into()];
+        let session = ProgramStream::start(&argv(host, &own))?;
+        let mut master = Self { socket, session, free: Arc::new(Semaphore::new(STREAMS)) };
+        // The socket exists as soon as the other side runs a command.
+        master.session.prove_engine().await?;
+        Ok(master)
+    }
+}
+
+impl Drop for Master {
+    fn drop(&mut self) {
+        // `ssh` removes it at its end, but not if it is killed.
+        let _ = fs::remove_file(&self.socket);
+    }
+}
+
+/// The command for one stream. The shell of the other machine reads the words after the host.
+fn argv(host: &SshHost, options: &[String]) -> Vec<String> {
+    let mut argv = vec!["ssh".to_owned(), "-T".into()];
+    for option in OPTIONS.iter().map(|option| (*option).to_owned()).chain(options.iter().cloned()) {
+        argv.extend(["-o".to_owned(), option]);
+    }
+    if let Some(user) = host.user() {
+        argv.extend(["-l".to_owned(), user.to_owned()]);
+    }
+    if let Some(port) = host.port() {
+        argv.extend(["-p".to_owned(), port.to_string()]);
+    }
+    argv.extend(["--".to_owned(), host.host().to_owned(), "docker".into()]);
+    argv.extend(host.socket().map(|socket| format!("--host=unix://{socket}")));
+    argv.extend(["system".to_owned(), "dial-stdio".into()]);
+    argv
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::EngineHost;
+
+    fn host(text: &str) -> SshHost {
+        match text.parse() {
+            Ok(EngineHost::Ssh(host)) => host,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn ssh_gets_user_port_and_socket_as_own_arguments() {
+        let argv = argv(&host("ssh://b@h:2222/run/docker.sock"), &["ControlMaster=no".into()]);
+        let end = [
+            "-o",
+            "ControlMaster=no",
+            "-l",
+            "b",
+            "-p",
+            "2222",
+            "--",
+            "h",
+            "docker",
+            "--host=unix:///run/docker.sock",
+            "system",
+            "dial-stdio",
+        ];
+        assert_eq!(argv[argv.len() - end.len()..], end);
+        assert!(argv.contains(&"BatchMode=yes".to_owned()));
+    }
+}
