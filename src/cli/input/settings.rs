@@ -150,7 +150,7 @@ impl Settings {
                 "{}: {host} is unencrypted TCP to another machine: anyone on the network could control the engine",
                 found.source
             );
-            let hint = "name the engine in the plan to accept unencrypted TCP: `engines: { NAME: { host: tcp://…, insecure: true } }`";
+            let hint = "use ssh://USER@HOST, or accept unencrypted TCP in the plan: `engines: { NAME: { host: tcp://…, insecure: true } }`";
             return Err(refused(message, Some(hint)));
         }
         Ok((host, found.source))

@@ -77,7 +77,7 @@ fn read_engine(reader: &mut Reader<'_>, entry: &Entry) -> Read<EngineSpec> {
         }
     };
     if !host.is_private() && insecure != Some(true) {
-        let hint = "set `insecure: true` to accept unencrypted TCP, or tunnel the engine to loopback".to_owned();
+        let hint = "reach the engine as ssh://USER@HOST, or set `insecure: true` to accept unencrypted TCP".to_owned();
         let message = format!(
             "{host} is unencrypted TCP to another machine; anyone on the network could \
             control that engine"
