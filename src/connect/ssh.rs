@@ -2,7 +2,7 @@
 //! `cli/connhelper`).
 //!
 //! The docker CLI logs in once for each connection. polyarch logs in once for many: the first `ssh` is a master of
-//! OpenSSH (`ControlMaster`, ssh_config(5)), and all others share its connection. So a server with a small `MaxStartups`
+//! OpenSSH (`ControlMaster`, `ssh_config(5)`), and all others share its connection. So a server with a small `MaxStartups`
 //! is enough.
 
 use std::fs;
@@ -16,7 +16,7 @@ use super::program::ProgramStream;
 use crate::plan::SshHost;
 use crate::random;
 
-/// How many streams share one login. OpenSSH's server allows ten sessions by default (`MaxSessions`, sshd_config(5)).
+/// How many streams share one login. OpenSSH's server allows ten sessions by default (`MaxSessions`, `sshd_config(5)`).
 /// The master has one of them.
 const STREAMS: usize = 8;
 /// Options of every `ssh`: no questions, and nothing of the user's configuration that is not about the way to the host.
@@ -69,14 +69,13 @@ impl Ssh {
         let mut masters = self.masters.lock().await;
         masters.retain_mut(|master| master.session.runs());
         let free = |master: &Master| Some((master.socket.clone(), master.free.clone().try_acquire_owned().ok()?));
-        let (socket, share) = match masters.iter().find_map(free) {
-            Some(free) => free,
-            None => {
-                let master = Master::start(&self.host).await?;
-                let shared = free(&master).ok_or_else(|| io::Error::other("the login has no room"))?;
-                masters.push(master);
-                shared
-            }
+        let (socket, share) = if let Some(free) = masters.iter().find_map(free) {
+            free
+        } else {
+            let master = Master::start(&self.host).await?;
+            let shared = free(&master).ok_or_else(|| io::Error::other("the login has no room"))?;
+            masters.push(master);
+            shared
         };
         drop(masters);
         // Without the master, `ssh` would log in a second time. This `ProxyCommand` prevents it.

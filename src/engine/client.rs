@@ -44,9 +44,9 @@ impl Engine {
         dialer.prove().await.map_err(|error| failed(EngineErrorKind::Connect(error)))?;
         let docker = rest::client(&dialer).map_err(|error| failed(classify(error)))?;
         // The requests run at the same time, because older engines start programs to answer each of them.
-        let facts = within(ANSWER, facts(&docker));
+        let facts = Box::pin(within(ANSWER, facts(&docker)));
         let connecting = async { buildkit::connect(dial_buildkit(&dialer)).await.map_err(EngineErrorKind::from) };
-        let control = async { Ok::<_, EngineErrorKind>(within(ANSWER, connecting).await) };
+        let control = Box::pin(async { Ok::<_, EngineErrorKind>(within(ANSWER, connecting).await) });
         let (facts, control) = tokio::try_join!(facts, control).map_err(&failed)?;
         if facts.api < FIRST_API {
             return Err(failed(EngineErrorKind::NoBuildKit(format!(
