@@ -64,6 +64,13 @@ impl ConnectError {
         io::Error::new(io::ErrorKind::ConnectionAborted, Self { message, hint })
     }
 
+    /// A program that answered with another text than an engine: `answer` is its beginning.
+    pub(super) fn not_an_engine(name: &str, answer: &[u8]) -> io::Error {
+        let message = format!("{name} printed {:?} before the answer of an engine", String::from_utf8_lossy(answer));
+        let hint = "remove commands that print from the startup files of the shell on the host, such as ~/.bashrc";
+        io::Error::new(io::ErrorKind::InvalidData, Self { message, hint: hint.to_owned() })
+    }
+
     /// The next step, if `error` comes from a program.
     pub(crate) fn hint_of(error: &io::Error) -> Option<&str> {
         error.get_ref()?.downcast_ref::<Self>().map(|error| error.hint.as_str())

@@ -56,7 +56,9 @@ impl ProgramStream {
     pub(super) async fn prove_engine(&mut self) -> io::Result<()> {
         self.write_all(PING).await?;
         self.flush().await?;
-        self.read_exact(&mut [0; 8]).await.map(drop)
+        let mut answer = [0; 7];
+        self.read_exact(&mut answer).await?;
+        if answer == *b"HTTP/1." { Ok(()) } else { Err(ConnectError::not_an_engine(&self.name, &answer)) }
     }
 
     /// Whether the program still runs.

@@ -136,6 +136,7 @@ async fn engine_behind_a_program_builds(engine: Engine) {
     assert!(built.stderr.contains("building on far"), "{}", built.stderr);
     for (program, words) in [
         ("none-of-this-name", ["cannot start none-of-this-name", "install none-of-this-name"]),
+        ("echo", ["echo printed \"--host \" before the answer of an engine", "startup files of the shell"]),
         ("/bin/false", ["/bin/false ended without an answer", "run the same /bin/false command by hand"]),
     ] {
         project.write("build.yaml", plan.replace("[docker, ", &format!("[{program}, ")));
