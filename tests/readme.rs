@@ -133,7 +133,7 @@ async fn tables_of_the_pages_match_the_help() {
         assert!(page("docs/reference/environment.md").contains(&variable), "{variable}");
     }
     let commands = all(r"(?m)^  ([a-z]+)  ", help.split("Options:").next().unwrap());
-    assert_eq!(commands.len(), 15);
+    assert_eq!(commands.len(), 16);
     let text = page("docs/reference/commands.md");
     for command in commands {
         for table in [&section("## Commands"), &text] {

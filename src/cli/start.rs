@@ -16,7 +16,7 @@ use super::args::refusal::Refusal;
 use super::args::shared::OutputArgs;
 use super::args::values::Progress;
 use super::command::{
-    build, clean, copy, digest, doctor, images, inspect, join, plan, prune, schema, serve, shell, verify,
+    build, clean, copy, digest, doctor, engines, images, inspect, join, plan, prune, schema, serve, shell, verify,
 };
 use super::input::settings::Settings;
 use super::output::ending;
@@ -79,6 +79,7 @@ async fn run(command: &Command, settings: &Settings) -> Result<ExitCode, Refusal
         Command::Digest(args) => digest::run(args, settings).await,
         Command::Images(args) => images::run(args, settings).await,
         Command::Clean(args) => clean::run(args, settings).await,
+        Command::Engines(args) => Box::pin(engines::run(args, settings)).await,
         Command::Doctor(Doctor::Ecr(args)) => doctor::ecr(args, settings).await,
         Command::Plan(args) => plan::run(args, settings).await,
         Command::Schema(args) => schema::run(args),

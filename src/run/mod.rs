@@ -31,6 +31,7 @@ pub use inspect::contrast::FieldChange;
 pub use inspect::difference::*;
 pub use inspect::digest::*;
 pub use inspect::doctor::*;
+pub use inspect::probe::*;
 pub use join::command::*;
 pub use join::edit::Edit;
 pub use join::references::{JoinSource, References};

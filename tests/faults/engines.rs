@@ -50,6 +50,54 @@ async fn one_unreachable_engine_stops_the_run_before_any_build() {
     world.assert_untouched();
 }
 
+/// The engine's answer to the question whether it reaches the registry.
+fn route(status: u16, message: &'static str) -> Script {
+    Script::default().rest(move |line| {
+        line.starts_with("GET /distribution/").then(|| Rest::Answer(status, format!("{{\"message\":\"{message}\"}}")))
+    })
+}
+
+fn questions(world: &World) -> usize {
+    world.engine.requests().iter().filter(|line| line.starts_with("GET /distribution/")).count()
+}
+
+#[tokio::test]
+async fn engine_without_a_route_stops_the_run_before_any_build() {
+    for (message, hint) in [
+        ("dial tcp: lookup a.io on 10.0.0.2:53: no such host", "give the engine's host a route"),
+        ("dial tcp 10.0.0.9:443: connect: network is unreachable", "give the engine's host a route"),
+        ("dial tcp 10.0.0.9:443: connect: connection refused", "give the engine's host a route"),
+        ("dial tcp 10.0.0.9:443: i/o timeout", "give the engine's host a route"),
+        ("x509: certificate signed by unknown authority", "/etc/docker/certs.d/"),
+        ("http: server gave HTTP response to HTTPS client", "`insecure-registries`"),
+    ] {
+        let world = World::start(route(500, message)).await;
+        let failed = world.build().await.expect_code(3);
+        let host = world.registry.host();
+        says(&failed, &[&format!("engine default cannot reach registry {host}: {message}"), hint]);
+        assert_eq!((world.engine.counts().solves.started, questions(&world)), (0, 2), "{message}");
+        world.assert_untouched();
+        // Nothing is pushed, so nothing is asked.
+        world.run(&["build", "--no-push"]).finish().await.expect_code(0);
+        assert_eq!(questions(&world), 2, "{message}");
+    }
+}
+
+#[tokio::test]
+async fn refusal_of_the_registry_proves_the_route_of_the_engine() {
+    for (status, message) in [
+        (401, "unauthorized: authentication required"),
+        (403, "denied: requested access to the resource is denied"),
+        (404, "manifest unknown"),
+        (500, "received unexpected HTTP status: 502 Bad Gateway"),
+        (501, "this server knows no such path"),
+    ] {
+        let world = World::start(route(status, message)).await;
+        world.build().await.expect_code(0);
+        assert_eq!(questions(&world), 1, "{message}");
+    }
+}
+
 #[tokio::test]
 async fn two_engines_build_their_own_platforms() {
     let store = Store::default();

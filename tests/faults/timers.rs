@@ -239,18 +239,8 @@ impl EventSink for Beats {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn silent_build_continues_with_a_heartbeat_every_30_seconds() {
-    let gate = Arc::new(Notify::new());
-    let opened = gate.clone();
-    let script = Script::default().solve(move |call| {
-        let opened = opened.clone();
-        async move {
-            opened.notified().await;
-            call.built()
-        }
-    });
-    let world = World::start(script).await;
+/// A run of one platform on the engine of `world`, in this process.
+async fn one_platform(world: &World) -> BuildRun {
     world.plan("images: { hello: { context: context, tags: ['1.0'], platforms: [linux/amd64] } }");
     let path = world.home.path().join("build.yaml");
     let source = SourceText { text: fs::read_to_string(&path).unwrap(), path };
@@ -266,7 +256,7 @@ async fn silent_build_continues_with_a_heartbeat_every_30_seconds() {
         proxies: Proxies::default(),
         on_notice: Arc::new(|_| {}),
     };
-    let run = BuildRun {
+    BuildRun {
         engines: Engines::connect(&[spec], Others::Nobody).await.unwrap(),
         registries: Registry::named(named, &[], config, Arc::new(Anonymous), None).unwrap().into(),
         sources: Vec::new(),
@@ -279,10 +269,60 @@ async fn silent_build_continues_with_a_heartbeat_every_30_seconds() {
         goal: Goal::Publish,
         gates: Gates::default(),
         on_failure: OnFailure::EndImage,
-    };
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn silent_build_continues_with_a_heartbeat_every_30_seconds() {
+    let gate = Arc::new(Notify::new());
+    let opened = gate.clone();
+    let script = Script::default().solve(move |call| {
+        let opened = opened.clone();
+        async move {
+            opened.notified().await;
+            call.built()
+        }
+    });
+    let world = World::start(script).await;
+    let run = one_platform(&world).await;
     let (_stopper, shutdown) = Shutdown::new();
     let (_registry, notices) = tokio::sync::mpsc::unbounded_channel();
     let mut beats = Beats { seconds: Vec::new(), verified: 0, gate };
     Box::pin(run::build(run, RunContext { server: None, notices, shutdown }, &mut beats)).await;
     assert_eq!((beats.seconds, beats.verified), (vec![30.0, 60.0, 90.0, 120.0], 1));
+}
+
+/// Moves on with the clock of the machine after the warning.
+#[derive(Default)]
+struct Heard {
+    warnings: Vec<String>,
+    verified: usize,
+}
+
+impl EventSink for Heard {
+    fn event(&mut self, _: Duration, event: &Event) {
+        match event {
+            Event::Warning(warning) if warning.message.contains("registry") => {
+                tokio::time::resume();
+                self.warnings.push(warning.message.to_string());
+            }
+            Event::Image { what: ImageEvent::Verified { .. }, .. } => self.verified += 1,
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn silent_answer_about_the_route_is_a_warning_after_10_seconds() {
+    let script = Script::default()
+        .rest(|line| line.starts_with("GET /distribution/").then_some(crate::support::scripted_engine::Rest::Silence));
+    let world = World::start(script).await;
+    let (run, started) = (one_platform(&world).await, Instant::now());
+    let (_stopper, shutdown) = Shutdown::new();
+    let (_registry, notices) = tokio::sync::mpsc::unbounded_channel();
+    let mut heard = Heard::default();
+    Box::pin(run::build(run, RunContext { server: None, notices, shutdown }, &mut heard)).await;
+    let expected = "the registry did not answer the engine within 10 s";
+    assert!(heard.warnings.len() == 1 && heard.warnings[0].contains(expected), "{:?}", heard.warnings);
+    assert_eq!((heard.verified, started.elapsed().as_secs()), (1, 10));
 }

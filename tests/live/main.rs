@@ -47,4 +47,5 @@ mod ssh;
 mod support;
 mod testbed;
 mod together;
+mod unreached;
 mod untagged;

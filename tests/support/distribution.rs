@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
@@ -63,8 +63,13 @@ pub(crate) struct Distribution {
 impl Distribution {
     /// Starts one on a port of its choice and waits until it listens.
     pub(crate) fn start(setup: Setup) -> Self {
+        Self::start_at(Ipv4Addr::LOCALHOST.into(), setup)
+    }
+
+    /// The same at another address of this machine: an engine trusts loopback without TLS, and no other address.
+    pub(crate) fn start_at(address: IpAddr, setup: Setup) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (config, certificate) = configure(&dir, setup);
+        let (config, certificate) = configure(&dir, address, setup);
         fs::write(dir.path().join(CONFIG), config).unwrap();
         let (child, address) = Self::spawn(&dir, program(&dir, setup));
         Self { child, address, certificate, dir }
@@ -207,18 +212,18 @@ fn kept_in(dir: &TempDir, setup: Setup) -> String {
 }
 
 /// The configuration and the certificate that it names.
-fn configure(dir: &TempDir, setup: Setup) -> (String, Option<String>) {
+fn configure(dir: &TempDir, address: IpAddr, setup: Setup) -> (String, Option<String>) {
     let path = |name: &str| dir.path().join(name).display().to_string();
     let mut config = kept_in(dir, setup);
     if matches!(setup, Setup::Login | Setup::TlsLogin) {
         fs::write(dir.path().join("htpasswd"), HTPASSWD).unwrap();
         writeln!(config, "auth: {{ htpasswd: {{ realm: test, path: {} }} }}", path("htpasswd")).unwrap();
     }
-    config += "http:\n  addr: 127.0.0.1:0\n  secret: not-a-secret\n";
+    writeln!(config, "http:\n  addr: {address}:0\n  secret: not-a-secret").unwrap();
     if !matches!(setup, Setup::Tls | Setup::TlsLogin) {
         return (config, None);
     }
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), address.to_string()]).unwrap();
     let certificate = made.cert.pem();
     fs::write(dir.path().join("cert.pem"), &certificate).unwrap();
     fs::write(dir.path().join("key.pem"), made.signing_key.serialize_pem()).unwrap();

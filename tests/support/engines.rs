@@ -128,6 +128,11 @@ impl PrivateEngine {
         Self::up(like, what, &[size]).await
     }
 
+    /// With a network of its own, which has no route to anywhere.
+    pub(crate) async fn start_alone(like: &Engine, what: &str) -> Self {
+        Self::up(like, what, &["alone"]).await
+    }
+
     async fn up(like: &Engine, what: &str, more: &[&str]) -> Self {
         let name = parts::unique(what);
         let host = script(&[&["start", &name, like.version], more].concat()).await;

@@ -9,6 +9,7 @@ use super::help;
 use super::images::ImagesArgs;
 use super::shared::RepositoryArgs;
 use super::tools::Document;
+use super::tools::EnginesArgs;
 use super::tools::Form;
 use super::tools::PruneArgs;
 use super::tools::{CompletionsArgs, ManArgs};
@@ -96,6 +97,13 @@ pub(crate) enum Command {
     /// that polyarch did not build, and images that another index lists.
     #[command(after_long_help = help::CLEAN)]
     Clean(CleanArgs),
+    /// List the engines of this machine, and their lines for a plan
+    ///
+    /// polyarch lists the engines of your plan, `DOCKER_HOST`, the docker contexts, the builders of buildx, and sockets
+    /// that exist. It asks all of them at once for their platforms, version and image store. `*` marks the engines that
+    /// `polyarch build` uses here. If no engine answers within 10 s, the exit code is 3.
+    #[command(after_long_help = help::ENGINES)]
+    Engines(EnginesArgs),
     /// Check your access to a registry, step by step
     #[command(subcommand)]
     Doctor(Doctor),
@@ -143,6 +151,7 @@ impl Command {
             | Self::Digest(_)
             | Self::Images(_)
             | Self::Clean(_)
+            | Self::Engines(_)
             | Self::Doctor(_)
             | Self::Plan(_)
             | Self::Schema(_)

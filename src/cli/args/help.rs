@@ -10,7 +10,7 @@ const GROUPS: [(&str, &[&str]); 4] = [
     ("Build and publish", &["build", "join", "copy"]),
     ("Look", &["plan", "inspect", "verify", "digest", "images"]),
     ("Tidy", &["clean", "prune"]),
-    ("Set up", &["doctor", "serve", "schema", "completions", "man"]),
+    ("Set up", &["engines", "doctor", "serve", "schema", "completions", "man"]),
 ];
 
 pub(super) const TOP: &str = "\
@@ -137,6 +137,13 @@ Examples:
   polyarch clean web --keep 5 --apply
   # Keep the ten highest versions, and every release candidate
   polyarch clean ghcr.io/acme/web --keep 10 --order version --keep-tag '*-rc*'";
+
+pub(super) const ENGINES: &str = "\
+Examples:
+  # Find your engines, and the lines for `engines:` of your plan
+  polyarch engines
+  # Print the platforms of all engines that answer
+  polyarch engines --json | jq -r '.engines[] | select(.reachable) | .name'";
 
 pub(super) const DOCTOR: &str = "\
 Examples:

@@ -6,6 +6,24 @@ use clap::Args;
 use clap::ValueEnum;
 use clap_complete::Shell;
 
+use super::values::Format;
+
+#[derive(Debug, Args)]
+pub(crate) struct EnginesArgs {
+    /// Read the plan from FILE
+    ///
+    /// Without this option polyarch reads `build.yaml` in the current directory, or else `polyarch.yaml`, if one of them
+    /// exists.
+    #[arg(short, long, value_name = "FILE", help_heading = "Plan")]
+    pub(crate) file: Option<PathBuf>,
+    /// Set the form of the list on stdout
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t, help_heading = "Output")]
+    pub(crate) format: Format,
+    /// Print the list as JSON, as --format json does
+    #[arg(long, conflicts_with = "format", help_heading = "Output")]
+    pub(crate) json: bool,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct PruneArgs {
     /// Delete the unused content
@@ -40,6 +58,8 @@ pub(crate) enum Document {
     Results,
     /// The document of `polyarch verify --json`
     Verify,
+    /// The document of `polyarch engines --json`
+    Engines,
 }
 
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@ pub(super) mod copy;
 pub(super) mod digest;
 pub(super) mod doctor;
 pub(super) mod dry_run;
+pub(super) mod engines;
 pub(super) mod images;
 pub(super) mod inspect;
 pub(super) mod join;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use polyarch::run::REPORT_SCHEMA;
 
-use super::verify;
+use super::{engines, verify};
 use crate::cli::args::command_line::SchemaArgs;
 use crate::cli::args::refusal::Refusal;
 use crate::cli::args::tools::Document;
@@ -20,6 +20,7 @@ impl Document {
             Self::Events => output::schema::EVENTS_SCHEMA,
             Self::Results => output::schema::RESULTS_SCHEMA,
             Self::Verify => verify::SCHEMA,
+            Self::Engines => engines::SCHEMA,
         }
     }
 }

@@ -335,6 +335,11 @@ pub(crate) async fn standard_input() -> Result<Arc<str>, Failure> {
 const PIPE_IT: &str =
     "pipe the Dockerfile in: polyarch build <Dockerfile; standard input cannot hold a plan and a Dockerfile";
 
+/// Whether this directory has a plan under one of the usual names.
+pub(crate) fn exists_here() -> bool {
+    NAMES.iter().any(|name| Path::new(name).exists())
+}
+
 fn find() -> Result<PathBuf, Failure> {
     let found = NAMES.iter().map(PathBuf::from).find(|path| path.exists());
     found.ok_or_else(|| {

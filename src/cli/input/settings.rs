@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use polyarch::auth::{AuthError, BuildProxies, CredentialSource, DockerConfig, Logins};
 use polyarch::ecr::{Ecr, EcrLogins};
-use polyarch::facts::{HostSource, default_engine};
+use polyarch::facts::{FoundEngine, HostSource, default_engine};
 use polyarch::plan::{EngineHost, EngineHostError, NamedRegistry};
 use polyarch::registry::{Backoff, ClientConfig, Notice, Proxies, Timeouts};
 use polyarch::run::{Failure, Phase, Registry};
@@ -136,12 +136,19 @@ impl Settings {
         Registry::named(named, &self.certificates(), config, self.credentials()?, self.ecr.registry(&named.host))
     }
 
+    /// The engine that the docker CLI would use, in the spelling of the docker CLI.
+    pub(crate) fn docker_host(&self) -> Result<FoundEngine, Failure> {
+        default_engine(&self.environment, &self.docker_config()).map_err(|error| {
+            let message = crate::cli::terminal::diagnostic::chain(&error);
+            Failure::new(Phase::Preflight, message.into(), error.hint().map(Into::into))
+        })
+    }
+
     /// The engine that the docker CLI would use, and the setting that names it.
     pub(crate) fn default_engine(&self) -> Result<(EngineHost, HostSource), Failure> {
         let refused =
             |message: String, hint: Option<&str>| Failure::new(Phase::Preflight, message.into(), hint.map(Into::into));
-        let found = default_engine(&self.environment, &self.docker_config());
-        let found = found.map_err(|error| refused(crate::cli::terminal::diagnostic::chain(&error), error.hint()))?;
+        let found = self.docker_host()?;
         let host = found.host.parse();
         let host: EngineHost =
             host.map_err(|error: EngineHostError| refused(format!("{}: {error}", found.source), error.hint()))?;

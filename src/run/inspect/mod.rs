@@ -6,3 +6,4 @@ pub(super) mod contrast;
 pub(super) mod difference;
 pub(super) mod digest;
 pub(super) mod doctor;
+pub(super) mod probe;

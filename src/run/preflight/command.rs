@@ -8,6 +8,7 @@ use super::cautions;
 use super::inputs;
 use super::repositories;
 use super::request::BuildRun;
+use super::routes;
 use super::secrets::Secrets;
 use super::sources::{self, Chosen};
 use super::warnings;
@@ -52,9 +53,14 @@ pub(in crate::run) async fn build(
     if !faults.is_empty() {
         return Err(faults);
     }
-    let (chosen, lacking) = tokio::join!(reach(run, schedule, targets), bases::refusals(run, schedule));
-    if !lacking.is_empty() {
-        return Err(lacking.into_iter().chain(chosen.err().into_iter().flatten()).collect());
+    let (chosen, lacking, routes) = tokio::join!(
+        reach(run, schedule, targets),
+        bases::refusals(run, schedule),
+        Box::pin(routes::check(run, schedule, targets)),
+    );
+    faults = lacking.into_iter().chain(routes.failures).collect();
+    if !faults.is_empty() {
+        return Err(faults.into_iter().chain(chosen.err().into_iter().flatten()).collect());
     }
     let chosen = chosen?;
     let created = if run.goal.pushes() {
@@ -66,7 +72,8 @@ pub(in crate::run) async fn build(
     let warnings = warnings::warnings(schedule, &run.engines);
     let cautions = cautions::cautions(schedule, &run.engines, &run.plan.silence);
     let unjoined = warnings::without_arch_tags(&run.plan, run.goal);
-    let warnings = warnings.into_iter().chain(unjoined).chain(secrets.warnings()).chain(cautions);
+    let warnings =
+        warnings.into_iter().chain(unjoined).chain(secrets.warnings()).chain(cautions).chain(routes.warnings);
     let events = warnings.map(Event::Warning).chain(created).collect();
     Ok(Ready { secrets, agents, chosen, events })
 }

@@ -9,6 +9,7 @@ pub(super) mod inputs;
 pub(super) mod nearby;
 pub(super) mod repositories;
 pub(super) mod request;
+pub(super) mod routes;
 pub(super) mod secrets;
 pub(super) mod sources;
 mod warnings;

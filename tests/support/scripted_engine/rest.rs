@@ -111,6 +111,8 @@ pub(super) async fn answer(request: Request<Incoming>, state: Arc<State>) -> io:
         "GET /info" => respond(200, info(&state)),
         "POST /grpc" => grpc(request, state),
         "POST /session" => session(request, &state),
+        // The registry is there, and does not have the tag.
+        line if line.starts_with("GET /distribution/") => respond(404, r#"{"message":"manifest unknown"}"#),
         _ => image(&line, &request, &state).unwrap_or_else(|| {
             state.unexpected(&line);
             respond(501, r#"{"message":"not in the script"}"#)

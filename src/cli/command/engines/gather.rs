@@ -1,0 +1,111 @@
+//! Gathers the engines that the plan, the environment, docker and buildx name, and the sockets that exist.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use polyarch::facts::{DEFAULT_HOST, HostSource, builders, docker_contexts, existing_sockets};
+use polyarch::plan::{EngineHost, EngineHostError, EngineName, Plan};
+use polyarch::run::{Failure, Phase};
+
+use super::listed::{Candidate, Origin, Unasked, Used};
+use crate::cli::input::settings::Settings;
+use crate::cli::terminal::diagnostic;
+
+/// All candidates, in the order of the list. Each address is asked once: the first candidate that names the address
+/// stands for it.
+pub(crate) fn candidates(plan: Option<&Plan>, settings: &Settings) -> Vec<Candidate> {
+    let mut gathered = Gathered::default();
+    for spec in plan.iter().flat_map(|plan| &plan.engines) {
+        gathered.names.insert(spec.name.to_string());
+        let (name, address) = (spec.name.clone(), Ok(spec.host.clone()));
+        gathered.list.push(Candidate { name, origin: Origin::Plan, address, used: Used::Yes });
+    }
+    let used = if gathered.list.is_empty() { Used::Yes } else { Used::No };
+    let endpoint = gathered.of_docker(settings, used);
+    for socket in sockets(settings) {
+        let address = parse(&socket.host());
+        let is_known = |known: &Candidate| matches!((&known.address, &address), (Ok(one), Ok(other)) if one == other);
+        if !gathered.list.iter().any(is_known) {
+            gathered.add(&socket.owner.to_string(), Origin::Socket(socket.owner), address, Used::No);
+        }
+    }
+    for builder in builders(&settings.environment, &settings.docker_config(), &endpoint) {
+        let name = builder.name.clone();
+        gathered.add(&name, Origin::Builder(builder), Err(Unasked::Builder), Used::No);
+    }
+    // The engines of a build come first.
+    gathered.list.sort_by_key(|candidate| candidate.used == Used::No);
+    gathered.list
+}
+
+#[derive(Default)]
+struct Gathered {
+    list: Vec<Candidate>,
+    names: BTreeSet<String>,
+}
+
+impl Gathered {
+    /// The engine that the docker CLI would use, all docker contexts, and the default socket. Returns the endpoint in
+    /// the spelling of buildx: the context in use, or else the address.
+    fn of_docker(&mut self, settings: &Settings, used: Used) -> String {
+        let chosen = settings.docker_host();
+        let (in_use, mut endpoint) = match &chosen {
+            Ok(found) => (Some(&found.source), found.host.clone()),
+            Err(_) => (None, DEFAULT_HOST.to_owned()),
+        };
+        match (&chosen, in_use) {
+            (Ok(found), Some(HostSource::DockerHost)) => {
+                self.add("default", Origin::Environment, parse(&found.host), used);
+            }
+            (Err(failure), _) => {
+                self.add("default", Origin::Default, Err(Unasked::Refused(failure.clone())), used);
+            }
+            _ => {}
+        }
+        for context in docker_contexts(&settings.docker_config()) {
+            let is_used = matches!(in_use, Some(HostSource::Context(name)) if *name == context.name);
+            if is_used {
+                endpoint.clone_from(&context.name);
+            }
+            let used = if is_used { used } else { Used::No };
+            let name = context.name.clone();
+            self.add(&name, Origin::Context(context.name), parse(&context.host), used);
+        }
+        let is_used = matches!(in_use, Some(HostSource::Default));
+        if is_used || Path::new(DEFAULT_HOST.trim_start_matches("unix://")).exists() {
+            let used = if is_used { used } else { Used::No };
+            self.add("default", Origin::Default, parse(DEFAULT_HOST), used);
+        }
+        endpoint
+    }
+
+    /// Adds a candidate under a name that a plan allows and no other candidate has.
+    fn add(&mut self, name: &str, origin: Origin, address: Result<EngineHost, Unasked>, used: Used) {
+        let valid: String = name
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || c == '_' { c.to_ascii_lowercase() } else { '-' })
+            .collect();
+        let valid = valid.trim_matches('-').trim_start_matches('_');
+        let base = if valid.is_empty() { "engine" } else { valid };
+        let mut numbered = (2..).map(|number| format!("{base}-{number}"));
+        let mut free = base.to_owned();
+        while self.names.contains(&free) {
+            free = numbered.next().unwrap_or_default();
+        }
+        let Ok(name) = free.parse::<EngineName>() else { return };
+        self.names.insert(free);
+        self.list.push(Candidate { name, origin, address, used });
+    }
+}
+
+fn sockets(settings: &Settings) -> Vec<polyarch::facts::ExistingSocket> {
+    existing_sockets(settings.var("HOME").map(Path::new), settings.var("XDG_RUNTIME_DIR").map(Path::new))
+}
+
+fn parse(host: &str) -> Result<EngineHost, Unasked> {
+    host.parse().map_err(|error: EngineHostError| {
+        let hint = error.hint().map(Into::into);
+        let message = format!("{host}: {}", diagnostic::chain(&error));
+        Unasked::Refused(Failure::new(Phase::Preflight, message.into(), hint))
+    })
+}
