@@ -14,7 +14,7 @@ use crate::plan::{BuildSpec, CacheExport, CacheImport};
 fn sources(build: &BuildSpec) -> impl Iterator<Item = &Path> {
     build.cache.from.iter().filter_map(|from| match from {
         CacheImport::Directory(path) => Some(path.as_path()),
-        CacheImport::Registry(_) => None,
+        CacheImport::Registry(_) | CacheImport::Service(_) => None,
     })
 }
 
@@ -22,7 +22,7 @@ fn sources(build: &BuildSpec) -> impl Iterator<Item = &Path> {
 pub fn cache_directories(build: &BuildSpec) -> impl Iterator<Item = PathBuf> {
     let exported = match &build.cache.to {
         Some(CacheExport::Directory { path, .. }) => Some(path.clone()),
-        Some(CacheExport::Inline | CacheExport::Registry { .. }) | None => None,
+        Some(CacheExport::Inline | CacheExport::Registry { .. } | CacheExport::Service { .. }) | None => None,
     };
     sources(build).map(Path::to_owned).chain(exported)
 }

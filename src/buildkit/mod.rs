@@ -2,7 +2,7 @@
 //!
 //! [`connect`] makes the connection from a function that opens streams, and [`BuildKit`] speaks on it as buildx does. A
 //! [`Session`] serves the build's requests on a second stream, `Control.Solve` builds one platform, and `Control.Status`
-//! reports the progress.
+//! reports the progress. The second stream is a connection of Docker Engine, or the RPC `Control.Session`.
 
 mod cache_directories;
 mod check;
@@ -18,10 +18,11 @@ mod request;
 mod session;
 mod solve;
 mod status;
+mod version;
 
 pub use cache_directories::cache_directories;
 pub use check::{Lint, LintFinding};
-pub(crate) use client::{BuildKit, connect};
+pub(crate) use client::{BuildKit, Workers, connect};
 pub(crate) use emulation::emulation_hint;
 pub(crate) use error::BuildKitError;
 pub use excerpt::Excerpt;
@@ -35,3 +36,4 @@ pub(crate) use session::SessionServices;
 pub use session::{BuildAgents, Session, SessionSpec};
 pub(crate) use solve::Solved;
 pub use status::{BuildEvent, BuildSummary};
+pub use version::BuildKitVersion;

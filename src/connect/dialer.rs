@@ -10,9 +10,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::program::ProgramStream;
+use super::commands;
+use super::heard::HeardStream;
+use super::program::{ProgramStream, Server};
 use super::ssh::{Ssh, SshStream};
-use crate::plan::EngineHost;
+use crate::plan::{BuildKitHost, Endpoint, EngineHost};
 
 /// The time limit for a connection attempt.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -29,10 +31,13 @@ enum Stream {
     Program(Box<ProgramStream>),
 }
 
+/// A connection to a BuildKit.
+pub(crate) type HeardConnection = HeardStream<Connection>;
+
 /// Opens connections to one endpoint.
 #[derive(Debug, Clone)]
 pub(crate) struct Dialer {
-    host: EngineHost,
+    endpoint: Endpoint,
     way: Way,
 }
 
@@ -46,18 +51,30 @@ enum Way {
 }
 
 impl Dialer {
-    pub(crate) fn new(host: EngineHost) -> Self {
-        let way = match &host {
-            EngineHost::Unix(path) => Way::Unix(path.clone()),
-            EngineHost::Tcp { host, port } => Way::Tcp(host.clone(), *port),
-            EngineHost::Ssh(host) => Way::Ssh(Arc::new(Ssh::new(host.clone()))),
-            EngineHost::Command(argv) => Way::Program(argv.clone()),
+    pub(crate) fn new(endpoint: Endpoint) -> Self {
+        let way = match &endpoint {
+            Endpoint::Docker(host) => Way::to(host, Server::DockerEngine),
+            Endpoint::BuildKit(BuildKitHost::Direct(host)) => Way::to(host, Server::BuildKit),
+            Endpoint::BuildKit(BuildKitHost::Container(container)) => Way::Program(commands::in_container(container)),
+            Endpoint::BuildKit(BuildKitHost::Pod(pod)) => Way::Program(commands::in_pod(pod)),
+            // The caller dials the pods one by one. This program lists them, and is not a BuildKit.
+            Endpoint::BuildKit(BuildKitHost::Pods(pods)) => Way::Program(commands::list_pods(pods)),
+            Endpoint::BuildKit(BuildKitHost::Builder(builder)) => Way::Program(commands::to_builder(builder)),
         };
-        Self { host, way }
+        Self { endpoint, way }
     }
 
-    pub(crate) fn host(&self) -> &EngineHost {
-        &self.host
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// The name of the other end in requests over HTTP/2.
+    pub(crate) fn authority(&self) -> String {
+        match &self.way {
+            Way::Tcp(host, port) if host.contains(':') => format!("[{host}]:{port}"),
+            Way::Tcp(host, port) => format!("{host}:{port}"),
+            Way::Unix(_) | Way::Ssh(_) | Way::Program(_) => "localhost".to_owned(),
+        }
     }
 
     /// A new connection.
@@ -65,11 +82,11 @@ impl Dialer {
         within_limit(self.stream()).await.map(Connection)
     }
 
-    /// Proves that there is a way to the engine. A program that starts proves nothing, so the engine must answer there.
+    /// Proves that there is a way to a Docker Engine. A program that starts proves nothing, so the engine must answer there.
     pub(crate) async fn prove(&self) -> io::Result<()> {
         within_limit(async {
             match self.stream().await? {
-                Stream::Program(mut program) => program.prove_engine().await,
+                Stream::Program(mut program) => program.prove(Server::DockerEngine).await,
                 Stream::Unix(_) | Stream::Tcp(_) | Stream::Ssh(_) => Ok(()),
             }
         })
@@ -82,6 +99,18 @@ impl Dialer {
             Way::Tcp(host, port) => tcp(host, *port).await.map(Stream::Tcp),
             Way::Ssh(ssh) => ssh.connect().await.map(Box::new).map(Stream::Ssh),
             Way::Program(argv) => ProgramStream::start(argv).map(Box::new).map(Stream::Program),
+        }
+    }
+}
+
+impl Way {
+    /// The way to `server` at `host`.
+    fn to(host: &EngineHost, server: Server) -> Self {
+        match host {
+            EngineHost::Unix(path) => Self::Unix(path.clone()),
+            EngineHost::Tcp { host, port } => Self::Tcp(host.clone(), *port),
+            EngineHost::Ssh(host) => Self::Ssh(Arc::new(Ssh::new(host.clone(), server))),
+            EngineHost::Command(argv) => Self::Program(argv.clone()),
         }
     }
 }

@@ -23,6 +23,19 @@ const HINTS: &[(&str, &str)] = &[
     ("could not resolve hostname", "check the name of the host, or add it to ~/.ssh/config"),
     ("connection timed out", "check that the host is up and that its port for ssh is open to this machine"),
     ("connection refused", "check that the host accepts ssh on this port"),
+    ("buildctl: command not found", "install buildctl on the host, in the PATH of commands that ssh starts"),
+    ("\"buildctl\": executable file not found", "name a container of BuildKit: this one has no buildctl"),
+    ("no such container", "start the container, or name another one: `docker ps` lists them"),
+    ("is not running", "start the container: `docker start NAME`"),
+    ("no container with name or id", "start the container, or name another one: `podman ps` lists them"),
+    ("(notfound): pods", "name a pod that exists, and its `namespace=`: `kubectl get pods` lists them"),
+    ("(forbidden)", "give your user of Kubernetes the rights `get` on `pods` and `create` on `pods/exec`"),
+    ("container not found", "name the container of BuildKit: kube-pod://POD?container=NAME"),
+    ("context was not found", "name a context that exists: `kubectl config get-contexts` lists them"),
+    ("no builder", "name a builder that exists: `docker buildx ls` lists them"),
+    ("no nodes available", "start the builder: `docker buildx inspect --bootstrap NAME`"),
+    ("is not a docker command", "install the buildx plugin of docker"),
+    ("unknown command: docker buildx", "install the buildx plugin of docker"),
     ("command not found", "install the docker CLI on the host, in the PATH of commands that ssh starts"),
     ("no such file or directory", "check that the engine runs on the host, and that its socket has this path"),
     ("permission denied while trying to connect", "add the user on the host to the socket's group (often `docker`)"),
@@ -69,6 +82,27 @@ impl ConnectError {
         let message = format!("{name} printed {:?} before the answer of an engine", String::from_utf8_lossy(answer));
         let hint = "remove commands that print from the startup files of the shell on the host, such as ~/.bashrc";
         io::Error::new(io::ErrorKind::InvalidData, Self { message, hint: hint.to_owned() })
+    }
+
+    /// A server that answered with other bytes than BuildKit: `answer` is their beginning.
+    pub(super) fn not_buildkit(answer: &[u8]) -> io::Error {
+        // A server that wants TLS answers with an alert (RFC 8446, 6).
+        let hint = if answer.starts_with(b"HTT") {
+            "if this is a Docker Engine, write `host:` in place of `buildkit:`"
+        } else if answer.starts_with(&[0x15, 3]) {
+            "reach this BuildKit over ssh: polyarch does not yet support TLS here, and the server wants it"
+        } else {
+            "name the address that buildkitd listens on"
+        };
+        let message = format!("no BuildKit answers: the answer begins with {:?}", String::from_utf8_lossy(answer));
+        io::Error::new(io::ErrorKind::InvalidData, Self { message, hint: hint.to_owned() })
+    }
+
+    /// No pod is ready.
+    pub(super) fn no_pod(selector: &str) -> io::Error {
+        let message = format!("no pod with {selector} is ready");
+        let hint = format!("start one: `kubectl get pods --selector={selector}` lists them");
+        io::Error::new(io::ErrorKind::NotFound, Self { message, hint })
     }
 
     /// The next step, if `error` comes from a program.

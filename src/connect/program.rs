@@ -15,6 +15,16 @@ use super::error::ConnectError;
 const MAX_ERRORS: usize = 4 << 10;
 /// The question that proves an engine at the other end (Engine API, `/_ping`).
 const PING: &[u8] = b"GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n";
+/// The beginning of a connection over HTTP/2, with an empty frame of settings (RFC 9113, 3.4). BuildKit answers with its
+/// own settings.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+/// The program at the other end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Server {
+    DockerEngine,
+    BuildKit,
+}
 
 /// A running program. The end of the connection ends the program and every program of its process group.
 ///
@@ -52,13 +62,27 @@ impl ProgramStream {
         Ok(Self { name: name.clone(), child, input, output, errors, said, has_answered })
     }
 
-    /// Waits until an engine answers on this stream. The stream has no other use afterwards.
-    pub(super) async fn prove_engine(&mut self) -> io::Result<()> {
-        self.write_all(PING).await?;
+    /// Waits until the server answers on this stream. The stream has no other use afterwards.
+    pub(super) async fn prove(&mut self, server: Server) -> io::Result<()> {
+        let question = if server == Server::DockerEngine { PING } else { PREFACE };
+        self.write_all(question).await?;
         self.flush().await?;
         let mut answer = [0; 7];
         self.read_exact(&mut answer).await?;
-        if answer == *b"HTTP/1." { Ok(()) } else { Err(ConnectError::not_an_engine(&self.name, &answer)) }
+        let is_proof = match server {
+            Server::DockerEngine => answer == *b"HTTP/1.",
+            // The type of the frame is settings.
+            Server::BuildKit => answer[3] == 4,
+        };
+        if is_proof { Ok(()) } else { Err(ConnectError::not_an_engine(&self.name, &answer)) }
+    }
+
+    /// All output of a program that reads nothing, up to `most` bytes.
+    pub(super) async fn read_all(mut self, most: u64) -> io::Result<Vec<u8>> {
+        self.input = None;
+        let mut all = Vec::new();
+        (&mut self).take(most).read_to_end(&mut all).await?;
+        Ok(all)
     }
 
     /// Whether the program still runs.

@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
-use super::program::ProgramStream;
+use super::commands;
+use super::program::{ProgramStream, Server};
 use crate::plan::SshHost;
 use crate::random;
 
@@ -38,6 +39,8 @@ const OPTIONS: &[&str] = &[
 #[derive(Debug)]
 pub(super) struct Ssh {
     host: SshHost,
+    /// The program on the other machine.
+    server: Server,
     masters: Mutex<Vec<Master>>,
 }
 
@@ -59,8 +62,8 @@ pub(super) struct SshStream {
 }
 
 impl Ssh {
-    pub(super) fn new(host: SshHost) -> Self {
-        Self { host, masters: Mutex::default() }
+    pub(super) fn new(host: SshHost, server: Server) -> Self {
+        Self { host, server, masters: Mutex::default() }
     }
 
     /// Opens a stream to the engine. It logs in only if no login has room for another stream.
@@ -72,7 +75,7 @@ impl Ssh {
         let (socket, share) = if let Some(free) = masters.iter().find_map(free) {
             free
         } else {
-            let master = Master::start(&self.host).await?;
+            let master = Master::start(&self.host, self.server).await?;
             let shared = free(&master).ok_or_else(|| io::Error::other("the login has no room"))?;
             masters.push(master);
             shared
@@ -81,21 +84,21 @@ impl Ssh {
         // Without the master, `ssh` would log in a second time. This `ProxyCommand` prevents it.
         let shared =
             [format!("ControlPath={}", socket.display()), "ControlMaster=no".into(), "ProxyCommand=false".into()];
-        let program = ProgramStream::start(&argv(&self.host, &shared))?;
+        let program = ProgramStream::start(&argv(&self.host, self.server, &shared))?;
         Ok(SshStream { program, _share: share })
     }
 }
 
 impl Master {
     /// Logs in, and waits until the engine answers.
-    async fn start(host: &SshHost) -> io::Result<Self> {
+    async fn start(host: &SshHost, server: Server) -> io::Result<Self> {
         // Not in the directory for temporary files: its path may be too long for a socket.
         let socket = PathBuf::from(format!("/tmp/polyarch-ssh-{}", random::name()));
         let own = [format!("ControlPath={}", socket.display()), "ControlMaster=yes".into()];
-        let session = ProgramStream::start(&argv(host, &own))?;
+        let session = ProgramStream::start(&argv(host, server, &own))?;
         let mut master = Self { socket, session, free: Arc::new(Semaphore::new(STREAMS)) };
         // The socket exists as soon as the other side runs a command.
-        master.session.prove_engine().await?;
+        master.session.prove(server).await?;
         Ok(master)
     }
 }
@@ -108,7 +111,7 @@ impl Drop for Master {
 }
 
 /// The command for one stream. The shell of the other machine reads the words after the host.
-fn argv(host: &SshHost, options: &[String]) -> Vec<String> {
+fn argv(host: &SshHost, server: Server, options: &[String]) -> Vec<String> {
     let mut argv = vec!["ssh".to_owned(), "-T".into()];
     for option in OPTIONS.iter().map(|option| (*option).to_owned()).chain(options.iter().cloned()) {
         argv.extend(["-o".to_owned(), option]);
@@ -119,9 +122,8 @@ fn argv(host: &SshHost, options: &[String]) -> Vec<String> {
     if let Some(port) = host.port() {
         argv.extend(["-p".to_owned(), port.to_string()]);
     }
-    argv.extend(["--".to_owned(), host.host().to_owned(), "docker".into()]);
-    argv.extend(host.socket().map(|socket| format!("--host=unix://{socket}")));
-    argv.extend(["system".to_owned(), "dial-stdio".into()]);
+    argv.extend(["--".to_owned(), host.host().to_owned()]);
+    argv.extend(commands::over_ssh(host, server));
     argv
 }
 
@@ -139,7 +141,10 @@ mod tests {
 
     #[test]
     fn ssh_gets_user_port_and_socket_as_own_arguments() {
-        let argv = argv(&host("ssh://b@h:2222/run/docker.sock"), &["ControlMaster=no".into()]);
+        let (host, options) = (host("ssh://b@h:2222/run/docker.sock"), ["ControlMaster=no".into()]);
+        let buildctl = argv(&host, Server::BuildKit, &options);
+        assert_eq!(buildctl[buildctl.len() - 3..], ["buildctl", "--addr=unix:///run/docker.sock", "dial-stdio"]);
+        let argv = argv(&host, Server::DockerEngine, &options);
         let end = [
             "-o",
             "ControlMaster=no",

@@ -44,6 +44,10 @@ impl Engine {
         let failed = |kind| self.error("open a build session".into(), kind);
         let services =
             SessionServices::open(spec).map_err(|error| failed(EngineErrorKind::Context(Arc::new(error))))?;
+        if self.is_buildkit_alone() {
+            let opening = async { self.buildkit.open_session(services).await.map_err(EngineErrorKind::from) };
+            return within(ANSWER, opening).await.map_err(failed);
+        }
         let upgrading = async {
             upgrade(&self.dialer, "/session", &services.introduction()).await.map_err(EngineErrorKind::Connect)
         };
@@ -107,7 +111,7 @@ impl Engine {
 
     /// Proves that the engine's image `id` has the planned platform.
     async fn inspect(&self, id: &Digest, planned: &Platform) -> Result<(), EngineErrorKind> {
-        let asking = async { self.docker.inspect_image(id.as_str()).await.map_err(classify) };
+        let asking = async { self.docker()?.inspect_image(id.as_str()).await.map_err(classify) };
         let image = within(ANSWER, asking).await?;
         let text = |field: Option<String>| field.unwrap_or_default();
         let (os, architecture, variant) = (text(image.os), text(image.architecture), text(image.variant));

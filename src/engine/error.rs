@@ -41,6 +41,15 @@ pub enum EngineErrorKind {
     /// The other end has no BuildKit that polyarch can use.
     #[error("the engine has no BuildKit: {0}")]
     NoBuildKit(String),
+    /// No BuildKit answers at the address.
+    #[error("no BuildKit answers: {0}")]
+    NotBuildKit(String),
+    /// The builder is the BuildKit of a Docker Engine with a graph driver. It cannot push.
+    #[error("the builder belongs to a Docker Engine with a graph driver, and cannot push")]
+    GraphDriver,
+    /// BuildKit without a Docker Engine keeps no images.
+    #[error("BuildKit without a Docker Engine keeps no images")]
+    NoImages,
     /// The engine refused a request.
     #[error("{}", refusal(*status, message))]
     Refused {
@@ -213,6 +222,11 @@ impl EngineError {
                 Some("read the engine's log to see why the engine stopped or restarted, then run this again".into())
             }
             EngineErrorKind::NoBuildKit(_) => Some("use Docker Engine 18.09 or newer (API 1.39)".into()),
+            EngineErrorKind::NotBuildKit(_) => Some("name the address that buildkitd listens on".into()),
+            EngineErrorKind::GraphDriver => {
+                Some("name the engine itself: `host: unix:///var/run/docker.sock` in place of `builder:`".into())
+            }
+            EngineErrorKind::NoImages => Some("use a Docker Engine for this: `host:` in place of `buildkit:`".into()),
             EngineErrorKind::Build(fault) => fault.hint(),
             EngineErrorKind::Context(error) => Some(error.hint().into()),
             EngineErrorKind::Credentials(error) => Some(error.hint()),

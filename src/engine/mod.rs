@@ -1,4 +1,4 @@
-//! Docker Engine. Only this room names bollard's client.
+//! The programs that build: Docker Engine, and BuildKit alone. Only this room names bollard's client.
 //!
 //! An [`Engine`] is connected and identified. [`Engine::build`] drives its BuildKit as buildx does, in a [`Session`] that
 //! [`Engine::open_session`] opens. With [`Engine::push`] the engine pushes the image that it built, and with
@@ -9,27 +9,25 @@ mod bounds;
 mod build;
 mod client;
 mod error;
-mod escapes;
 mod facts;
-mod lacks;
 mod naming;
+mod pods;
 mod pull;
 mod push;
 mod rest;
-mod stages;
 mod upgrade;
 
 pub(crate) use crate::buildkit::{ASK_FOR_ITS_DIRECTORY, UNASKABLE};
 pub use crate::buildkit::{
-    BaseImage, BuildAgents, BuildCause, BuildEvent, BuildFault, BuildRequest, BuildSummary, CacheTarget, EngineNames,
-    Excerpt, Lint, LintFinding, Output, Session, SessionSpec, SharedContext, cache_directories, directories,
-    given_dockerfile,
+    BaseImage, BuildAgents, BuildCause, BuildEvent, BuildFault, BuildKitVersion, BuildRequest, BuildSummary,
+    CacheTarget, EngineNames, Excerpt, Lint, LintFinding, Output, Session, SessionSpec, SharedContext,
+    cache_directories, directories, given_dockerfile,
 };
 pub use build::BuiltImage;
 pub use client::Engine;
 pub use error::{EngineError, EngineErrorKind};
-pub use facts::{ApiVersion, EngineFacts, ImageStore};
-pub use lacks::{Needs, WayToStore};
+pub use facts::{ApiVersion, EngineFacts, ImageStore, Needs, NewerProgram, WayToStore};
 pub use naming::PlatformImage;
+pub(crate) use pods::pods;
 pub use pull::{HeldImage, PriorImage, PullRequest};
 pub use push::{PushRequest, PushSummary};

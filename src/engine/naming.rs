@@ -40,8 +40,8 @@ impl Engine {
     pub async fn name_image(&self, id: &Digest, repository: &str, tag: &str) -> Result<(), EngineError> {
         let naming = async {
             let options = TagImageOptionsBuilder::default().repo(repository).tag(tag).build();
-            self.docker.tag_image(id.as_str(), Some(options)).await.map_err(classify)?;
-            let shown = self.docker.inspect_image(&format!("{repository}:{tag}")).await.map_err(classify)?.id;
+            self.docker()?.tag_image(id.as_str(), Some(options)).await.map_err(classify)?;
+            let shown = self.docker()?.inspect_image(&format!("{repository}:{tag}")).await.map_err(classify)?.id;
             proven(shown.as_deref(), id)
         };
         within(ANSWER, naming).await.map_err(|kind| self.error(format!("name {repository}:{tag}"), kind))
@@ -84,7 +84,7 @@ impl Engine {
     pub(super) async fn listed(&self, names: Vec<String>) -> Result<Vec<ImageSummary>, EngineErrorKind> {
         let filters = HashMap::from([("reference", names)]);
         let options = ListImagesOptionsBuilder::default().all(true).manifests(true).filters(&filters).build();
-        self.docker.list_images(Some(options)).await.map_err(classify)
+        self.docker()?.list_images(Some(options)).await.map_err(classify)
     }
 
     /// Loads an image layout that contains only the index (OCI image-spec, "Image Layout").
@@ -105,7 +105,7 @@ impl Engine {
             ("index.json".to_owned(), top.to_string().into_bytes()),
         ]);
         let options = ImportImageOptionsBuilder::default().quiet(true).build();
-        let mut answers = self.docker.import_image(options, bollard::body_full(Bytes::from(archive)), None);
+        let mut answers = self.docker()?.import_image(options, bollard::body_full(Bytes::from(archive)), None);
         while let Some(answer) = answers.next().await {
             let detail = answer.map_err(classify)?.error_detail;
             if let Some(message) = detail.and_then(|detail| detail.message) {

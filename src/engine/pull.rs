@@ -82,7 +82,8 @@ impl Engine {
         let options = CreateImageOptionsBuilder::default().from_image(&name).tag(image.digest.as_str());
         let options = options.platform(&platform).build();
         let credentials = docker_credentials(credential, image.repository.host().as_str());
-        let mut messages = self.docker.create_image(Some(options), None, Some(credentials));
+        let docker = self.docker().map_err(failed)?;
+        let mut messages = docker.create_image(Some(options), None, Some(credentials));
         loop {
             let message = tokio::time::timeout(IDLE, messages.next()).await;
             match message.map_err(|_| failed(EngineErrorKind::Stalled(IDLE.as_secs())))? {
@@ -108,6 +109,7 @@ impl Engine {
             match self.facts().store {
                 ImageStore::GraphDriver => Ok(self.inspected(&name).await?.and_then(|found| of_graph_driver(&found))),
                 ImageStore::Containerd if self.facts().names_indexes() => self.of_containerd(image, platform).await,
+                ImageStore::None => Err(EngineErrorKind::NoImages),
                 ImageStore::Containerd => Err(EngineErrorKind::Pull(
                     "the engine does not report which image of an index it has: use Engine 28.0 or newer".to_owned(),
                 )),
@@ -130,7 +132,7 @@ impl Engine {
     /// As for [`Self::remove`].
     pub async fn remove_name(&self, name: &str) -> Result<(), EngineError> {
         let removing = async {
-            let removed = self.docker.remove_image(name, None::<RemoveImageOptions>, None).await;
+            let removed = self.docker()?.remove_image(name, None::<RemoveImageOptions>, None).await;
             removed.map(drop).map_err(classify)
         };
         within(REMOVING, removing).await.map_err(|kind| self.error(format!("remove {name}"), kind))
@@ -144,7 +146,7 @@ impl Engine {
         let looking = async {
             let filters = HashMap::from([("reference", vec![pattern.to_owned()])]);
             let options = ListImagesOptionsBuilder::default().filters(&filters).build();
-            let listed = self.docker.list_images(Some(options)).await.map_err(classify)?;
+            let listed = self.docker()?.list_images(Some(options)).await.map_err(classify)?;
             Ok(listed.into_iter().flat_map(|image| image.repo_tags).collect())
         };
         within(ANSWER, looking).await.map_err(|kind| self.error(format!("list {pattern}"), kind))
@@ -163,7 +165,7 @@ impl Engine {
     }
 
     /// Whether a build may get `image` for `platform` from another place than its registry: from the engine itself, or
-    /// from a mirror of Docker Hub. Also true if the engine does not answer.
+    /// from a mirror of Docker Hub. Also true if the engine does not answer, as BuildKit alone: it has mirrors of its own.
     pub async fn may_have(&self, image: &Reference, platform: &Platform) -> bool {
         let asking = async {
             let found = self.inspected(&image.to_string()).await?.and_then(|found| of_graph_driver(&found));
@@ -173,14 +175,14 @@ impl Engine {
             if !image.repository.host().is_docker_hub() {
                 return Ok(false);
             }
-            let info = self.docker.info().await.map_err(classify)?;
+            let info = self.docker()?.info().await.map_err(classify)?;
             Ok(info.registry_config.and_then(|config| config.mirrors).is_some_and(|mirrors| !mirrors.is_empty()))
         };
         within(ANSWER, asking).await.unwrap_or(true)
     }
 
     async fn inspected(&self, name: &str) -> Result<Option<ImageInspect>, EngineErrorKind> {
-        match self.docker.inspect_image(name).await.map_err(classify) {
+        match self.docker()?.inspect_image(name).await.map_err(classify) {
             Ok(found) => Ok(Some(found)),
             Err(EngineErrorKind::Refused { status: 404, .. }) => Ok(None),
             Err(kind) => Err(kind),

@@ -62,7 +62,8 @@ impl Engine {
         }
         let credentials = docker_credentials(request.credential, request.to.repository.host().as_str());
         let name = request.to.repository.to_string();
-        let mut messages = self.docker.push_image(&name, Some(options.build()), Some(credentials));
+        let docker = self.docker().map_err(failed)?;
+        let mut messages = docker.push_image(&name, Some(options.build()), Some(credentials));
         let (mut digest, mut layers_pushed) = (None, 0);
         loop {
             let message = tokio::time::timeout(IDLE, messages.next()).await;

@@ -74,7 +74,7 @@ mod tests {
             assert!(request[..read].starts_with(b"POST /grpc HTTP/1.1\r\n"));
             stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 14\r\n\r\npage not found").await.unwrap();
         };
-        let dialer = Dialer::new(EngineHost::Unix(path));
+        let dialer = Dialer::new(EngineHost::Unix(path).into());
         let (refused, ()) = tokio::join!(upgrade(&dialer, "/grpc", &[]), engine);
         let refused = refused.map(drop).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::Unsupported);

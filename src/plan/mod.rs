@@ -30,6 +30,8 @@ pub use schema::SCHEMA;
 
 // The other rooms and the program use these names. They are not on the pages of the library.
 #[doc(hidden)]
+pub use model::cache_service::{CacheService, HiddenText, ServiceCache};
+#[doc(hidden)]
 pub use model::caution::Caution;
 #[doc(hidden)]
 pub use model::compression::Compression;
@@ -37,6 +39,12 @@ pub use model::compression::Compression;
 pub use model::duration::parse_duration;
 #[doc(hidden)]
 pub use model::ecr::{EcrControl, EcrCreation, Encryption};
+#[doc(hidden)]
+pub use model::endpoint::buildkit::{
+    BuildKitHost, BuilderHost, BuilderName, Cluster, ContainerHost, ContainerProgram, PodHost, PodsHost, Word,
+};
+#[doc(hidden)]
+pub use model::endpoint::either::Endpoint;
 #[doc(hidden)]
 pub use model::names::{ContextName, ContextNameError};
 #[doc(hidden)]

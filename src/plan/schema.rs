@@ -10,15 +10,15 @@ mod tests {
     use serde_json::Value;
 
     use super::super::read::keys::{
-        CACHE, CACHE_FROM, CACHE_TO, ECR, ECR_ENCRYPTION, ECR_IMMUTABLE, ENGINE, ENTRY, IMAGE, Keys, PLAN, PLATFORM,
-        REGISTRY, SECRET, ULIMIT,
+        CACHE, CACHE_AZBLOB, CACHE_FROM, CACHE_GHA, CACHE_S3, CACHE_TO, ECR, ECR_ENCRYPTION, ECR_IMMUTABLE, ENGINE,
+        ENGINE_BUILDKIT, ENTRY, IMAGE, Keys, PLAN, PLATFORM, REGISTRY, SECRET, ULIMIT,
     };
     use super::*;
 
     #[test]
     fn plan_schema_has_exactly_the_keys_that_are_read() {
         let schema: Value = serde_json::from_str(SCHEMA).unwrap();
-        let tables: [(&str, &Keys); 14] = [
+        let tables: [(&str, &Keys); 18] = [
             ("", &PLAN),
             ("/$defs/registry", &REGISTRY),
             ("/$defs/engine", &ENGINE),
@@ -33,6 +33,10 @@ mod tests {
             ("/$defs/ecr", &ECR),
             ("/$defs/ecrImmutable", &ECR_IMMUTABLE),
             ("/$defs/ecrEncryption", &ECR_ENCRYPTION),
+            ("/$defs/engineBuildkit", &ENGINE_BUILDKIT),
+            ("/$defs/cacheS3", &CACHE_S3),
+            ("/$defs/cacheAzblob", &CACHE_AZBLOB),
+            ("/$defs/cacheGha", &CACHE_GHA),
         ];
         for (place, keys) in tables {
             let object = schema.pointer(place).unwrap();

@@ -106,6 +106,11 @@ impl Client {
         &self.0.wire.host
     }
 
+    /// Whether requests to the registry are encrypted.
+    pub(crate) fn transport(&self) -> Transport {
+        if self.0.wire.home.scheme() == "https" { Transport::Https } else { Transport::Http }
+    }
+
     /// The provider of the registry.
     #[must_use]
     pub fn provider(&self) -> Provider {

@@ -16,10 +16,11 @@ use crate::support::expected;
 const MARK: &str = "<!-- The rest of this page is generated from src/plan/schema.json. -->\n";
 
 /// The maps of a plan: the definition, the path of its keys in a plan, and the heading.
-const MAPS: [(&str, &str, &str); 14] = [
+const MAPS: [(&str, &str, &str); 18] = [
     ("", "", "Your plan"),
     ("registry", "registry.", "A registry"),
     ("engine", "engines.NAME.", "An engine"),
+    ("engineBuildkit", "engines.NAME.buildkit.", "A BuildKit behind a program"),
     ("image", "images.NAME.", "An image"),
     ("platform", "images.NAME.platforms.PLATFORM.", "A platform of an image"),
     ("entry", "images.NAME.entry.", "An entry"),
@@ -28,6 +29,9 @@ const MAPS: [(&str, &str, &str); 14] = [
     ("cache", "images.NAME.cache.", "A cache"),
     ("cacheFrom", "images.NAME.cache.from[].", "A cache to import"),
     ("cacheTo", "images.NAME.cache.to.", "A cache to export"),
+    ("cacheS3", "images.NAME.cache.to.", "A cache in Amazon S3"),
+    ("cacheAzblob", "images.NAME.cache.to.", "A cache in Azure Blob Storage"),
+    ("cacheGha", "images.NAME.cache.to.", "A cache of GitHub Actions"),
     ("ecr", "images.NAME.ecr.", "A repository of Amazon ECR"),
     ("ecrImmutable", "images.NAME.ecr.immutable.", "Immutable tags with exceptions"),
     ("ecrEncryption", "images.NAME.ecr.encryption.", "Encryption with a key"),
@@ -83,6 +87,9 @@ fn yaml(value: &Value) -> String {
 /// The heading of a map, if `reference` leads to one.
 fn link(reference: &str) -> String {
     let name = reference.rsplit('/').next().unwrap();
+    if ["cacheS3", "cacheAzblob", "cacheGha"].contains(&name) {
+        return "[a storage cache](#a-cache-in-amazon-s3)".to_owned();
+    }
     let (_, _, heading) = MAPS.iter().find(|(known, ..)| *known == name).unwrap();
     format!(
         "[{}](#{})",
@@ -210,7 +217,7 @@ fn plan(map: &str, key: &str, value: &Value) -> Value {
         ("registry", "ca" | "insecure" | "may_send_to") => json!({ "host": "registry.acme.internal" }),
         ("registry", "cert" | "key") => json!({ "host": "registry.acme.internal", "cert": "a.pem", "key": "a.key" }),
         ("registry", _) => json!({ "type": "ecr", "host": "ecr.acme.internal", "region": "eu-west-1" }),
-        ("engine", "command") => json!({}),
+        ("engine", "command" | "buildkit" | "builder") => json!({}),
         ("engine", _) => json!({ "host": "tcp://10.0.0.7:2375", "insecure": true }),
         ("image", "rewrite_timestamp") => json!({ "args": { "SOURCE_DATE_EPOCH": "0" } }),
         ("secret", "id" | "env") => json!({ "id": "npm", "env": "NPM_TOKEN" }),
@@ -219,6 +226,9 @@ fn plan(map: &str, key: &str, value: &Value) -> Value {
         ("cache", "mode") => json!({ "registry": true }),
         ("cacheFrom" | "cacheTo", "src" | "dest") => json!({ "type": "local" }),
         ("cacheFrom" | "cacheTo", _) => json!({ "type": "registry", "ref": ":cache" }),
+        ("cacheS3", _) => json!({ "type": "s3", "bucket": "my-caches" }),
+        ("cacheAzblob", _) => json!({ "type": "azblob", "account_url": "https://acme.blob.core.windows.net" }),
+        ("cacheGha", _) => json!({ "type": "gha", "token": "t", "url": "https://cache.acme.internal/" }),
         ("ecr", _) => json!({ "create": true }),
         ("ecrEncryption", _) => json!({ "type": "KMS" }),
         _ => json!({}),
@@ -241,12 +251,13 @@ fn plan(map: &str, key: &str, value: &Value) -> Value {
         "" => merge(&whole, &value),
         "registry" => with(&whole, "registry", &value),
         "engine" => with(&whole, "engines", &json!({ "arm": value })),
+        "engineBuildkit" => with(&whole, "engines", &json!({ "arm": { "buildkit": value } })),
         "image" => plan(&merge(&image, &value)),
         "entry" | "cache" | "ecr" => in_image(map, &value),
         "secret" => in_image("secrets", &json!([value])),
         "ulimit" => in_image("ulimits", &json!({ "nofile": value })),
         "cacheFrom" => in_image("cache", &json!({ "from": [value] })),
-        "cacheTo" => in_image("cache", &json!({ "to": value })),
+        "cacheTo" | "cacheS3" | "cacheAzblob" | "cacheGha" => in_image("cache", &json!({ "to": value })),
         "ecrImmutable" => in_image("ecr", &json!({ "create": true, "immutable": value })),
         "ecrEncryption" => in_image("ecr", &json!({ "create": true, "encryption": value })),
         other => panic!("there is no map {other}"),
@@ -273,7 +284,8 @@ fn engines() -> [EngineFacts; 3] {
     let engine = |version: &str, minor, store| {
         let platform = Platform::new("linux", "amd64", None).unwrap();
         let (api, runs) = (ApiVersion { major: 1, minor }, vec![platform.clone()]);
-        EngineFacts { version: version.to_owned(), api, platform, runs, store, runc: None }
+        let (version, buildkit, api) = (version.to_owned(), api.buildkit(), Some(api));
+        EngineFacts { version, api, buildkit, platform, runs, store, runc: None }
     };
     [
         engine("20.10.24", 41, ImageStore::GraphDriver),

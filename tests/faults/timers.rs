@@ -46,7 +46,7 @@ fn arch_tag() -> TagRef {
 }
 
 async fn connect(engine: &ScriptedEngine) -> Engine {
-    Engine::connect("one".parse().unwrap(), EngineHost::Unix(engine.socket().to_owned())).await.unwrap()
+    Engine::connect("one".parse().unwrap(), EngineHost::Unix(engine.socket().to_owned()).into()).await.unwrap()
 }
 
 async fn build(engine: &Engine, context: &Path, dockerfile: &Path) -> Result<BuiltImage, EngineError> {
@@ -74,6 +74,7 @@ async fn build(engine: &Engine, context: &Path, dockerfile: &Path) -> Result<Bui
         platform: &job.platform,
         build: &job.build().unwrap().spec,
         bases: &BTreeMap::new(),
+        plain_http: None,
         context: None,
     };
     let (events, mut heard) = mpsc::channel(16);
@@ -209,7 +210,7 @@ async fn silent_engine_is_abandoned_after_ten_seconds() {
         let engine = ScriptedEngine::start(script, &Store::default());
         let started = Instant::now();
         let host = EngineHost::Unix(engine.socket().to_owned());
-        let error = Engine::connect("one".parse().unwrap(), host).await.unwrap_err();
+        let error = Engine::connect("one".parse().unwrap(), host.into()).await.unwrap_err();
         assert!(matches!(error.kind, EngineErrorKind::Timeout(10)), "{error:?}");
         assert_eq!(started.elapsed().as_secs(), 10);
     }
@@ -247,7 +248,7 @@ async fn one_platform(world: &World) -> BuildRun {
     let plan = plan::resolve(&source, &BTreeMap::new(), &BTreeMap::new(), &Overrides::default()).unwrap();
     let host = EngineHost::Unix(world.engine.socket().to_owned());
     let slots = EngineSpec::DEFAULT_SLOTS;
-    let spec = EngineSpec { name: "one".parse().unwrap(), host, platforms: None, slots };
+    let spec = EngineSpec { name: "one".parse().unwrap(), host: host.into(), platforms: None, slots };
     let RegistryChoice::Named(named) = &plan.registry else { panic!("it is named") };
     let config = ClientConfig {
         user_agent: "polyarch/test".into(),
@@ -257,7 +258,7 @@ async fn one_platform(world: &World) -> BuildRun {
         on_notice: Arc::new(|_| {}),
     };
     BuildRun {
-        engines: Engines::connect(&[spec], Others::Nobody).await.unwrap(),
+        engines: Engines::connect(&[spec], &[], Others::Nobody).await.unwrap(),
         registries: Registry::named(named, &[], config, Arc::new(Anonymous), None).unwrap().into(),
         sources: Vec::new(),
         bases: Vec::new(),

@@ -10,6 +10,7 @@
 mod project;
 
 mod attesting;
+mod bare_buildkit;
 mod bases;
 mod caching;
 mod checking;

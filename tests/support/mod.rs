@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "the integration and the live target each use a part of it")]
 
 pub(crate) mod aws;
+pub(crate) mod bare_buildkit;
 pub(crate) mod distribution;
 pub(crate) mod ecr;
 pub(crate) mod engines;

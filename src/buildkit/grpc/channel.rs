@@ -22,9 +22,10 @@ const PONG: Duration = Duration::from_mins(1);
 /// A client of BuildKit's control API; clones share one connection.
 pub(in crate::buildkit) type Control = ControlClient<Channel>;
 
-/// Connects to BuildKit over a stream that `dial` opens. This fails if the other end has no BuildKit. A lost connection
+/// Connects to BuildKit over a stream that `dial` opens. `authority` is BuildKit's name in requests: a proxy in between may
+/// choose the BuildKit by it. This fails if the other end has no BuildKit. A lost connection
 /// is opened again.
-pub(crate) async fn connect<D, F, S>(dial: D) -> Result<Channel, tonic::transport::Error>
+pub(crate) async fn connect<D, F, S>(authority: &str, dial: D) -> Result<Channel, tonic::transport::Error>
 where
     D: Fn() -> F + Send + 'static,
     F: Future<Output = io::Result<S>> + Send + 'static,
@@ -35,7 +36,7 @@ where
         async move { dialing.await.map(TokioIo::new) }
     });
     // The connector dials the engine, so this name is never resolved.
-    Endpoint::from_static("http://docker")
+    Endpoint::from_shared(format!("http://{authority}"))?
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .http2_keep_alive_interval(PING)
@@ -69,7 +70,9 @@ mod tests {
             std::future::pending::<()>().await;
         };
         let dial = move || UnixStream::connect(path.clone());
-        let asking = async { control(&connect(dial).await.unwrap()).list_workers(ListWorkersRequest::default()).await };
+        let asking = async {
+            control(&connect("docker", dial).await.unwrap()).list_workers(ListWorkersRequest::default()).await
+        };
         let answer = tokio::select! {
             () = engine => unreachable!(),
             answer = tokio::time::timeout(Duration::from_mins(10), asking) => answer,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::contexts::BaseImage;
 use super::shared_context::SharedContext;
 use crate::buildkit::session::Session;
-use crate::oci::{Platform, Repository, TagRef};
+use crate::oci::{Platform, RegistryHost, Repository, TagRef};
 use crate::plan::{BuildSpec, ImageName};
 
 /// The request for a build.
@@ -20,11 +20,18 @@ pub struct BuildRequest<'a> {
     pub build: &'a BuildSpec,
     /// The places of the images in the plan that this build uses as base images.
     pub bases: &'a BTreeMap<ImageName, BaseImage>,
+    /// A registry that BuildKit may reach over plain HTTP. Docker Engine decides this by its own settings.
+    pub plain_http: Option<&'a RegistryHost>,
     /// The context, if other builds share it. `None` uses the session's own context.
     pub context: Option<SharedContext<'a>>,
 }
 
 impl<'a> BuildRequest<'a> {
+    /// Whether BuildKit may reach the registry of `repository` over plain HTTP.
+    pub(super) fn may_use_http(&self, repository: &Repository) -> bool {
+        self.plain_http == Some(repository.host())
+    }
+
     /// The sessions of the build: its `own` one, and the one of a shared context.
     pub(crate) fn sessions(&self, own: &'a Session) -> impl Iterator<Item = &'a Session> + use<'a> {
         [Some(own), self.context.map(|context| context.session)].into_iter().flatten()
@@ -48,6 +55,8 @@ pub enum Output<'a> {
     /// The engine pushes the image to this repository by digest, and keeps only its build cache. The session has the
     /// login there.
     Registry(&'a Repository),
+    /// BuildKit keeps only its build cache, and pushes nothing to this repository.
+    Nowhere(&'a Repository),
 }
 
 impl<'a> Output<'a> {
@@ -55,7 +64,7 @@ impl<'a> Output<'a> {
     pub(crate) fn repository(self) -> &'a Repository {
         match self {
             Self::Engine(names) => &names.shared.repository,
-            Self::Registry(repository) => repository,
+            Self::Registry(repository) | Self::Nowhere(repository) => repository,
         }
     }
 }

@@ -9,7 +9,7 @@ use bollard::moby::buildkit::v1::{CacheOptions, CacheOptionsEntry};
 use super::build::BuildRequest;
 use crate::layout::Layout;
 use crate::oci::{Digest, Reference, Selector};
-use crate::plan::{CacheExport, CacheImport, CacheMode, CachePlace};
+use crate::plan::{CacheExport, CacheImport, CacheMode, CachePlace, ServiceCache};
 
 /// The manifests of the caches in directories.
 pub(in crate::buildkit) type Manifests = BTreeMap<PathBuf, Digest>;
@@ -21,6 +21,8 @@ pub enum CacheTarget {
     Registry(Reference),
     /// A directory of this machine.
     Directory(PathBuf),
+    /// A storage service, by its type and its name.
+    Service(String),
 }
 
 impl fmt::Display for CacheTarget {
@@ -28,6 +30,7 @@ impl fmt::Display for CacheTarget {
         match self {
             Self::Registry(reference) => reference.fmt(f),
             Self::Directory(path) => path.display().fmt(f),
+            Self::Service(cache) => f.write_str(cache),
         }
     }
 }
@@ -45,11 +48,14 @@ impl Caches {
         let cache = &request.build.cache;
         let imports = cache.from.iter().filter_map(|from| match from {
             // `BuildKit` uses the same type for a cache inside of an image.
-            CacheImport::Registry(place) => Some(entry("registry", [("ref", reference(request, place).to_string())])),
+            CacheImport::Registry(place) => {
+                Some(in_registry(request, entry("registry", []), &reference(request, place)))
+            }
             CacheImport::Directory(path) => {
                 let manifest = have.get(path)?.to_string();
                 Some(entry("local", [("src", Layout::at(path).id()), ("digest", manifest)]))
             }
+            CacheImport::Service(cache) => Some(in_service(cache)),
         });
         let exports = cache.to.iter().map(|to| export(request, to));
         Self { imports: imports.collect(), exports: exports.collect() }
@@ -72,16 +78,40 @@ fn export(request: &BuildRequest<'_>, to: &CacheExport) -> CacheOptionsEntry {
     match to {
         CacheExport::Inline => entry("inline", []),
         CacheExport::Registry { place, mode } => {
-            apart("registry", ("ref", reference(request, place).to_string()), *mode)
+            in_registry(request, apart("registry", *mode), &reference(request, place))
         }
-        CacheExport::Directory { path, mode } => apart("local", ("dest", Layout::at(path).id()), *mode),
+        CacheExport::Directory { path, mode } => {
+            let mut directory = apart("local", *mode);
+            directory.attrs.insert("dest".to_owned(), Layout::at(path).id());
+            directory
+        }
+        CacheExport::Service { cache, mode } => {
+            let mut entry = in_service(cache);
+            entry.attrs.insert("mode".to_owned(), mode.as_str().to_owned());
+            entry
+        }
     }
 }
 
+/// A cache in a service, with its secrets.
+fn in_service(ServiceCache { service, attributes, hidden }: &ServiceCache) -> CacheOptionsEntry {
+    let hidden = hidden.iter().map(|(key, text)| (key.clone(), text.expose().to_owned()));
+    let attrs = attributes.clone().into_iter().chain(hidden).collect();
+    CacheOptionsEntry { r#type: service.as_str().to_owned(), attrs }
+}
+
+/// The cache `entry` at `reference`.
+fn in_registry(request: &BuildRequest<'_>, mut entry: CacheOptionsEntry, reference: &Reference) -> CacheOptionsEntry {
+    if request.may_use_http(&reference.repository) {
+        entry.attrs.insert("registry.insecure".to_owned(), "true".to_owned());
+    }
+    entry.attrs.insert("ref".to_owned(), reference.to_string());
+    entry
+}
+
 /// A cache in its own image manifest.
-fn apart(kind: &str, place: (&str, String), mode: CacheMode) -> CacheOptionsEntry {
+fn apart(kind: &str, mode: CacheMode) -> CacheOptionsEntry {
     let attrs = [
-        place,
         ("mode", mode.as_str().to_owned()),
         // Without these, BuildKit before 0.21 writes an index with layers as entries. ECR and other registries refuse
         // such an index.
@@ -112,5 +142,6 @@ pub(in crate::buildkit) fn exported_to(request: &BuildRequest<'_>) -> Option<Cac
         CacheExport::Inline => None,
         CacheExport::Registry { place, .. } => Some(CacheTarget::Registry(reference(request, place))),
         CacheExport::Directory { path, .. } => Some(CacheTarget::Directory(path.clone())),
+        CacheExport::Service { cache, .. } => Some(CacheTarget::Service(cache.to_string())),
     }
 }

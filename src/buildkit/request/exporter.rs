@@ -24,17 +24,19 @@ pub(in crate::buildkit) fn exporter_attrs(request: &BuildRequest<'_>) -> HashMap
         // The run's own name is the first one, because no other build takes it. If BuildKit cannot assign the other
         // name, the image still exists.
         Output::Engine(names) if request.build.attest.is_nothing() => {
-            (format!("{},{}", names.own, names.shared), false)
+            (Some(format!("{},{}", names.own, names.shared)), false)
         }
         // An attestation contains all names of its image (BuildKit, `exporter/containerimage`, "in-toto subjects"). The
         // run's own name would change the attestation in each run.
-        Output::Engine(names) => (names.shared.to_string(), false),
-        Output::Registry(repository) => (repository.to_string(), true),
+        Output::Engine(names) => (Some(names.shared.to_string()), false),
+        Output::Registry(repository) => (Some(repository.to_string()), true),
+        Output::Nowhere(_) => (None, false),
     };
     let options = [
-        ("name", Some(name)),
+        ("name", name),
         ("push", yes(pushes)),
         ("push-by-digest", yes(pushes)),
+        ("registry.insecure", yes(pushes && request.may_use_http(request.to.repository()))),
         ("store", pushes.then(|| "false".to_owned())),
         ("compression", compression.map(|compression| compression.as_str().to_owned())),
         ("compression-level", level.map(|level| level.get().to_string())),
@@ -68,7 +70,7 @@ mod tests {
         let (own, shared) = (repository.tag("own".parse().unwrap()), repository.tag(job.arch_tag.clone()));
         let (names, build, bases) = (EngineNames { own, shared }, &job.build().unwrap().spec, &BTreeMap::new());
         [Output::Engine(&names), Output::Registry(&repository)].map(|to| {
-            let request = BuildRequest { to, platform: &job.platform, build, bases, context: None };
+            let request = BuildRequest { to, platform: &job.platform, build, bases, plain_http: None, context: None };
             exporter_attrs(&request)
         })
     }

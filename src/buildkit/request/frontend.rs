@@ -128,6 +128,7 @@ mod tests {
             platform: &job.platform,
             build: &job.build().unwrap().spec,
             bases,
+            plain_http: None,
             context: None,
         };
         let manifests = BTreeMap::from([("cache/amd64".into(), crate::oci::Digest::of(b"cache"))]);

@@ -13,6 +13,7 @@ mod observed;
 mod secrets;
 mod serve;
 mod ssh;
+mod tunnel;
 
 pub(super) use backlog::UPLOAD_IDLE;
 pub(crate) use serve::SessionServices;

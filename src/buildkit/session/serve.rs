@@ -15,6 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::task::AbortOnDropHandle;
+use tonic::Status;
 use tonic::service::Routes;
 
 use super::auth::AuthService;
@@ -25,8 +26,9 @@ use super::health::HealthService;
 use super::observed::Observed;
 use super::secrets::SecretsService;
 use super::ssh::{BuildAgents, SshService};
+use super::tunnel;
 use crate::auth::{AuthError, BuildSecrets, CredentialSource};
-use crate::buildkit::grpc::{CONNECTION_WINDOW, STREAM_WINDOW};
+use crate::buildkit::grpc::{CONNECTION_WINDOW, Control, STREAM_WINDOW};
 use crate::context::{AddedLines, AddedStages, ContextError, GivenDockerfile};
 use crate::oci::Digest;
 use crate::random;
@@ -115,6 +117,12 @@ impl SessionServices {
         ];
         named.extend(METHODS.map(|method| ("X-Docker-Expose-Session-Grpc-Method", method)));
         named
+    }
+
+    /// Serves BuildKit inside of its own control API, where no Docker Engine has a connection for sessions.
+    pub(in crate::buildkit) async fn serve_inside(self, control: Control) -> Result<Session, Status> {
+        let tunnel = tunnel::open(control, &self.introduction()).await?;
+        Ok(self.serve(tunnel))
     }
 
     /// Serves BuildKit on `connection`, where BuildKit is the client.
@@ -236,7 +244,7 @@ mod tests {
             let stream = theirs.lock().unwrap().take();
             async move { stream.ok_or_else(|| io::Error::other("there is only one stream")) }
         };
-        let buildkit = grpc::connect(dial).await.unwrap();
+        let buildkit = grpc::connect("docker", dial).await.unwrap();
         HealthClient::new(buildkit).check(HealthCheckRequest::default()).await.unwrap();
     }
 }

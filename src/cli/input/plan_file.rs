@@ -129,14 +129,16 @@ impl PlanFile {
 /// The engines to connect to, and the place that names them.
 struct Wanted {
     specs: Vec<EngineSpec>,
+    /// The platforms of the plan.
+    platforms: Vec<Platform>,
     others: Others,
     named_by: String,
 }
 
 impl Wanted {
     async fn reach(self) -> Result<Engines, Vec<Failure>> {
-        let Self { specs, others, named_by } = self;
-        Engines::connect(&specs, others).await.map_err(|mut failures| {
+        let Self { specs, platforms, others, named_by } = self;
+        Engines::connect(&specs, &platforms, others).await.map_err(|mut failures| {
             for failure in &mut failures {
                 failure.message = format!("{} (named by {named_by})", failure.message).into();
             }
@@ -150,25 +152,26 @@ pub(crate) async fn engines_of(plan: &Plan, settings: &Settings) -> Result<Engin
     engines(plan, settings).map_err(|failure| vec![failure])?.reach().await
 }
 
-/// Connects to the engine that docker would use, for commands without a plan.
+/// Connects to the engine that the environment names, for commands without a plan.
 pub(crate) async fn default_engines(settings: &Settings) -> Result<Engines, Vec<Failure>> {
-    by_docker(settings).map_err(|failure| vec![failure])?.reach().await
+    by_environment(settings, Vec::new()).map_err(|failure| vec![failure])?.reach().await
 }
 
-fn by_docker(settings: &Settings) -> Result<Wanted, Failure> {
-    let (host, source) = settings.default_engine()?;
+fn by_environment(settings: &Settings, platforms: Vec<Platform>) -> Result<Wanted, Failure> {
+    let (host, source) = settings.engine()?;
     let name = DEFAULT_ENGINE.parse::<EngineName>().map_err(|error| usage(error.to_string(), ""))?;
     let spec = EngineSpec { name, host, platforms: None, slots: EngineSpec::DEFAULT_SLOTS };
-    Ok(Wanted { specs: vec![spec], others: Others::Nobody, named_by: source.to_string() })
+    Ok(Wanted { specs: vec![spec], platforms, others: Others::Nobody, named_by: source })
 }
 
 /// The engines that the plan's jobs may need. If the plan names none, this is the engine that docker would use.
 fn engines(plan: &Plan, settings: &Settings) -> Result<Wanted, Failure> {
     if plan.engines.is_empty() {
-        return by_docker(settings);
+        return by_environment(settings, plan.built_platforms());
     }
     let others = if plan.engines.len() == 1 { Others::Nobody } else { Others::Engines };
-    Ok(Wanted { specs: needed(plan), others, named_by: "the plan or --engine".into() })
+    let (specs, platforms) = (needed(plan), plan.built_platforms());
+    Ok(Wanted { specs, platforms, others, named_by: "the plan or --engine".into() })
 }
 
 /// The engines that the plan's jobs need. An engine may be down if no job wants a platform of its list. But if a job

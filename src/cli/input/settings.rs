@@ -9,7 +9,7 @@ use std::time::Instant;
 use polyarch::auth::{AuthError, BuildProxies, CredentialSource, DockerConfig, Logins};
 use polyarch::ecr::{Ecr, EcrLogins};
 use polyarch::facts::{FoundEngine, HostSource, default_engine};
-use polyarch::plan::{EngineHost, EngineHostError, NamedRegistry};
+use polyarch::plan::{BuildKitHost, Endpoint, EngineHost, EngineHostError, NamedRegistry};
 use polyarch::registry::{Backoff, ClientConfig, Notice, Proxies, Timeouts};
 use polyarch::run::{Failure, Phase, Registry};
 
@@ -144,8 +144,31 @@ impl Settings {
         })
     }
 
+    /// The engine of a plan that names none, and the setting that names it. `BUILDKIT_HOST` takes precedence over docker's
+    /// configuration, but not over docker's variables.
+    pub(crate) fn engine(&self) -> Result<(Endpoint, String), Failure> {
+        const NAMED: &str = "BUILDKIT_HOST";
+        let is_dockers = ["DOCKER_HOST", "DOCKER_CONTEXT"].iter().any(|name| self.var(name).is_some());
+        let Some(address) = self.var(NAMED).filter(|_| !is_dockers) else {
+            let (host, source) = self.default_engine()?;
+            return Ok((host.into(), source.to_string()));
+        };
+        let refused =
+            |message: String, hint: Option<&str>| Failure::new(Phase::Preflight, message.into(), hint.map(Into::into));
+        let host: BuildKitHost =
+            address.parse().map_err(|error: EngineHostError| refused(format!("{NAMED}: {error}"), error.hint()))?;
+        if !host.is_private() {
+            let message = format!(
+                "{NAMED}: {host} is unencrypted TCP to another machine: anyone on the network could control the engine"
+            );
+            let hint = "use ssh://USER@HOST, or accept unencrypted TCP in the plan: `engines: { NAME: { buildkit: tcp://…, insecure: true } }`";
+            return Err(refused(message, Some(hint)));
+        }
+        Ok((host.into(), NAMED.to_owned()))
+    }
+
     /// The engine that the docker CLI would use, and the setting that names it.
-    pub(crate) fn default_engine(&self) -> Result<(EngineHost, HostSource), Failure> {
+    fn default_engine(&self) -> Result<(EngineHost, HostSource), Failure> {
         let refused =
             |message: String, hint: Option<&str>| Failure::new(Phase::Preflight, message.into(), hint.map(Into::into));
         let found = self.docker_host()?;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use super::cache_service;
 use crate::oci::{Platform, Reference, ReferenceError, Selector, Tag};
 
 use crate::plan::model::plan::{Build, Plan};
@@ -37,16 +38,6 @@ enum Kind {
     Inline,
     Local,
 }
-
-/// Types that engines know and polyarch refuses, each with the reason and a hint.
-const REFUSED: [(&str, &str, &str); 3] = [
-    ("gha", "the engine would need the token of a GitHub workflow", FROM_REGISTRY),
-    ("s3", "the engine would need AWS credentials", FROM_REGISTRY),
-    ("azblob", "the engine would need Azure credentials", FROM_REGISTRY),
-];
-
-const FROM_REGISTRY: &str = "set `type: registry`: a registry stores the cache like an image, and needs only \
-    its own login";
 
 /// Options of buildx that polyarch always uses, so a plan may repeat them:
 /// <https://docs.docker.com/build/cache/backends/registry/>.
@@ -125,7 +116,12 @@ fn from(
     let Some(said) = get(map, "from") else { return Ok(Vec::new()) };
     let items = reader.list(&said.value, "`from`")?;
     let read = |reader: &mut Reader<'_>, item: &Node| {
-        let fields = fields(reader, item, &CACHE_FROM, late)?;
+        let fields = fields(reader, item, late)?;
+        if let Some(service) = cache_service::service(&fields) {
+            let (cache, _) = cache_service::read(reader, item, &fields, service, late)?;
+            return Ok((CacheImport::Service(cache), ()));
+        }
+        keys(reader, &fields, &CACHE_FROM)?;
         let place = get(&fields, "ref").map(|said| place(reader, &said.value, late)).transpose();
         let path = get(&fields, "src").map(|said| path(reader, &said.value, late, directory)).transpose();
         let (kind, place, path) = (kind(reader, item, &fields, late)?, place?, path?);
@@ -158,7 +154,13 @@ fn to(reader: &mut Reader<'_>, node: &Node, late: Late<'_>, directory: &Path) ->
         },
         _ => node,
     };
-    let fields = fields(reader, item, &CACHE_TO, late)?;
+    let fields = fields(reader, item, late)?;
+    if let Some(service) = cache_service::service(&fields) {
+        let (cache, mode) = cache_service::read(reader, item, &fields, service, late)?;
+        let mode = mode.map(|node| self::mode(reader, &node, late)).transpose()?.unwrap_or_default();
+        return Ok(CacheExport::Service { cache, mode });
+    }
+    keys(reader, &fields, &CACHE_TO)?;
     let kind = kind(reader, item, &fields, late);
     let place = get(&fields, "ref").map(|said| place(reader, &said.value, late)).transpose();
     let path = get(&fields, "dest").map(|said| path(reader, &said.value, late, directory)).transpose();
@@ -190,10 +192,16 @@ fn to(reader: &mut Reader<'_>, node: &Node, late: Late<'_>, directory: &Path) ->
     }
 }
 
-/// The keys of one cache. A string has the form that buildx reads: a reference, or `type=registry,ref=…`.
-fn fields(reader: &mut Reader<'_>, node: &Node, keys: &Keys, late: Late<'_>) -> Read<Map> {
+/// Checks the keys of a cache.
+fn keys(reader: &mut Reader<'_>, fields: &Map, keys: &Keys) -> Read<()> {
+    fields.iter().try_for_each(|entry| reader.key(&entry.key.origin, &entry.key.name, keys))
+}
+
+/// The fields of one cache. A string has the form that buildx reads: a reference, or `type=registry,ref=…`. The type decides
+/// about the keys.
+fn fields(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<Map> {
     if matches!(node.value, Value::Map(_)) {
-        return reader.map(node, "a cache", keys);
+        return reader.any_map(node, "a cache");
     }
     let text = reader.text(node, "a cache", late)?;
     let field = |name: &str, value: &str| {
@@ -208,7 +216,7 @@ fn fields(reader: &mut Reader<'_>, node: &Node, keys: &Keys, late: Late<'_>) -> 
         vec![field("type", "registry"), field("ref", &text)]
     };
     let map = Node { origin: node.origin.clone(), value: Value::Map(Rc::new(entries)) };
-    reader.map(&map, "a cache", keys)
+    reader.any_map(&map, "a cache")
 }
 
 fn kind(reader: &mut Reader<'_>, node: &Node, fields: &Map, late: Late<'_>) -> Read<Kind> {
@@ -217,20 +225,16 @@ fn kind(reader: &mut Reader<'_>, node: &Node, fields: &Map, late: Late<'_>) -> R
         return Err(reader.problem(&node.origin, "the cache has no `type`", Some(hint)));
     };
     let text = reader.text(&said.value, "`type`", late)?;
-    let refused = REFUSED.iter().find(|(name, ..)| *name == text);
-    let (message, hint) = match (&*text, refused) {
-        ("registry", _) => return Ok(Kind::Registry),
-        ("inline", _) => return Ok(Kind::Inline),
-        ("local", _) => return Ok(Kind::Local),
-        (_, Some((name, why, hint))) => {
-            (format!("a cache of `type: {name}` is not supported: {why}"), Some((*hint).to_owned()))
+    match &*text {
+        "registry" => Ok(Kind::Registry),
+        "inline" => Ok(Kind::Inline),
+        "local" => Ok(Kind::Local),
+        other => {
+            let message = format!("`{}` is not a type of cache", other.escape_debug());
+            let hint = suggest(other, ["registry", "inline", "local", "s3", "azblob", "gha"]);
+            Err(reader.problem(&said.value.origin, message, hint))
         }
-        (other, None) => (
-            format!("`{}` is not a type of cache", other.escape_debug()),
-            suggest(other, ["registry", "inline", "local"]),
-        ),
-    };
-    Err(reader.problem(&said.value.origin, message, hint))
+    }
 }
 
 fn mode(reader: &mut Reader<'_>, node: &Node, late: Late<'_>) -> Read<CacheMode> {
@@ -306,6 +310,7 @@ impl fmt::Display for CacheImport {
         match self {
             Self::Registry(place) => place.fmt(f),
             Self::Directory(path) => path.display().fmt(f),
+            Self::Service(cache) => cache.fmt(f),
         }
     }
 }

@@ -4,13 +4,15 @@ use std::num::NonZeroU16;
 
 use crate::oci::Platform;
 
+use crate::plan::model::endpoint::buildkit::{BuildKitHost, BuilderHost};
+use crate::plan::model::endpoint::either::Endpoint;
 use crate::plan::model::endpoint::host::{EngineHost, EngineHostError};
 use crate::plan::model::names::{EngineName, NameError};
 use crate::plan::model::plan::EngineSpec;
 use crate::plan::read::distinct::distinct;
-use crate::plan::read::keys::ENGINE;
+use crate::plan::read::keys::{ENGINE, ENGINE_BUILDKIT};
 use crate::plan::read::node::{Entry, Map, Node, Origin, Value, get, put};
-use crate::plan::read::reader::{Late, Read, Reader};
+use crate::plan::read::reader::{Late, Read, Reader, Reported};
 
 /// Reads `engines`, after `--engine NAME=HOST` was merged into it. The result contains every valid engine, even if
 /// another engine has an error. So a reference to a valid engine is not reported as an error.
@@ -45,7 +47,8 @@ fn with_flags(reader: &mut Reader<'_>, mut map: Map, flags: &[String]) -> Read<M
             let hint = "pass a name and a host, such as --engine x86=tcp://127.0.0.1:2375".to_owned();
             return Err(reader.problem(&origin, "the value must have the form NAME=HOST", Some(hint)));
         };
-        put(&mut map, &[name.into(), "host".into()], &Node { origin, value: Value::Flag(host.to_owned()) });
+        let key = if BuildKitHost::has_scheme_of(host) { "buildkit" } else { "host" };
+        put(&mut map, &[name.into(), key.into()], &Node { origin, value: Value::Flag(host.to_owned()) });
     }
     Ok(map)
 }
@@ -63,36 +66,67 @@ fn read_engine(reader: &mut Reader<'_>, entry: &Entry) -> Read<EngineSpec> {
     };
     let platforms = get(&map, "platforms").map(|entry| read_platforms(reader, &entry.value)).transpose();
     let insecure = get(&map, "insecure").map(|entry| reader.boolean(&entry.value, "`insecure`")).transpose()?;
-    let host = match (get(&map, "host"), get(&map, "command")) {
-        (Some(host), None) => read_host(reader, &host.value)?,
-        (None, Some(command)) => read_command(reader, &command.value)?,
-        (Some(_), Some(command)) => {
-            let hint = "remove one of the two keys".to_owned();
-            let message = format!("the engine `{name}` has both `host` and `command`");
-            return Err(reader.problem(&command.key.origin, message, Some(hint)));
-        }
-        (None, None) => {
-            let hint = "add the host: { host: unix:///var/run/docker.sock }".to_owned();
-            return Err(reader.problem(&entry.key.origin, format!("the engine `{name}` has no `host`"), Some(hint)));
-        }
-    };
+    let host = read_endpoint(reader, entry, &map)?;
     if !host.is_private() && insecure != Some(true) {
         let hint = "reach the engine as ssh://USER@HOST, or set `insecure: true` to accept unencrypted TCP".to_owned();
         let message = format!(
             "{host} is unencrypted TCP to another machine; anyone on the network could \
             control that engine"
         );
-        let origin = get(&map, "host").map_or(&entry.key.origin, |host| &host.value.origin);
+        let said = get(&map, "host").or_else(|| get(&map, "buildkit"));
+        let origin = said.map_or(&entry.key.origin, |host| &host.value.origin);
         return Err(reader.problem(origin, message, Some(hint)));
     }
     Ok(EngineSpec { name: parsed?, host, platforms: platforms?, slots: slots? })
 }
 
+/// The keys that name the way to an engine. An engine has one of them.
+const ENDPOINTS: [&str; 4] = ["host", "command", "buildkit", "builder"];
+
+fn read_endpoint(reader: &mut Reader<'_>, engine: &Entry, map: &Map) -> Read<Endpoint> {
+    let name = &engine.key.name;
+    let mut said = ENDPOINTS.iter().filter_map(|key| get(map, key));
+    let Some(first) = said.next() else {
+        let hint = "add the host: { host: unix:///var/run/docker.sock }".to_owned();
+        return Err(reader.problem(&engine.key.origin, format!("the engine `{name}` has no `host`"), Some(hint)));
+    };
+    if let Some(second) = said.next() {
+        let hint = "remove one of the two keys".to_owned();
+        let message = format!("the engine `{name}` has both `{}` and `{}`", first.key.name, second.key.name);
+        return Err(reader.problem(&second.key.origin, message, Some(hint)));
+    }
+    match &*first.key.name {
+        "command" => read_command(reader, &first.value).map(Endpoint::Docker),
+        "buildkit" => read_buildkit(reader, &first.value).map(Endpoint::BuildKit),
+        "builder" => {
+            let text = reader.text(&first.value, "`builder`", Late::default())?;
+            let builder = text.parse().map(|name| BuilderHost { name, platform: None });
+            let builder = builder.map_err(|error| malformed(reader, &first.value, &text, &error))?;
+            Ok(Endpoint::BuildKit(BuildKitHost::Builder(builder)))
+        }
+        _ => read_host(reader, &first.value).map(Endpoint::Docker),
+    }
+}
+
+/// Reads an address of BuildKit, or `{ command: [ARGV…] }`.
+fn read_buildkit(reader: &mut Reader<'_>, node: &Node) -> Read<BuildKitHost> {
+    if let Value::Map(_) = &node.value {
+        let map = reader.map(node, "`buildkit`", &ENGINE_BUILDKIT)?;
+        if let Some(command) = get(&map, "command") {
+            return read_command(reader, &command.value).map(BuildKitHost::Direct);
+        }
+    }
+    let text = reader.text(node, "`buildkit`", Late::default())?;
+    text.parse().map_err(|error| malformed(reader, node, &text, &error))
+}
+
+fn malformed(reader: &mut Reader<'_>, node: &Node, text: &str, error: &EngineHostError) -> Reported {
+    reader.problem(&node.origin, format!("`{text}`: {error}"), error.hint().map(str::to_owned))
+}
+
 fn read_host(reader: &mut Reader<'_>, node: &Node) -> Read<EngineHost> {
     let text = reader.text(node, "`host`", Late::default())?;
-    text.parse().map_err(|error: EngineHostError| {
-        reader.problem(&node.origin, format!("`{text}`: {error}"), error.hint().map(str::to_owned))
-    })
+    text.parse().map_err(|error| malformed(reader, node, &text, &error))
 }
 
 /// Reads a program and its arguments. polyarch starts the program without a shell.

@@ -2,6 +2,7 @@
 
 pub(super) mod attest;
 pub(super) mod cache;
+mod cache_service;
 pub(super) mod contexts;
 pub(super) mod ecr;
 pub(super) mod engines;

@@ -1,5 +1,6 @@
 //! The values of a resolved plan. Each value is explicit: names, defaults and overrides are resolved.
 
+pub(super) mod cache_service;
 pub(super) mod caution;
 pub(super) mod compression;
 pub(super) mod duration;

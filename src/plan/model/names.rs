@@ -65,6 +65,14 @@ macro_rules! name {
     };
 }
 
+impl EngineName {
+    /// The name of one of the programs that share this engine's entry in the plan: `ci/buildkitd-0`.
+    #[must_use]
+    pub fn part(&self, part: &str) -> Self {
+        Self(format!("{self}/{part}").into())
+    }
+}
+
 name! {
     /// The name of an image in the plan: its key under `images`.
     ImageName

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::caution::Caution;
 use super::ecr::{EcrControl, EcrCreation};
-use super::endpoint::host::EngineHost;
+use super::endpoint::either::Endpoint;
 use super::error::Problem;
 use super::names::{EngineName, ImageName};
 use super::places::Places;
@@ -129,8 +129,9 @@ pub enum Transport {
 pub struct EngineSpec {
     /// The name in the plan.
     pub name: EngineName,
-    /// The address at which it listens.
-    pub host: EngineHost,
+    /// The way to it.
+    #[doc(hidden)]
+    pub host: Endpoint,
     /// The platforms that the engine may build, including foreign ones. `None`: the platforms of its own processor.
     pub platforms: Option<Vec<Platform>>,
     /// The number of builds that it runs at the same time.
@@ -247,6 +248,14 @@ impl Plan {
     /// All builds.
     pub fn builds(&self) -> impl Iterator<Item = &Build> {
         self.images.iter().flat_map(|image| &image.jobs).filter_map(Job::build)
+    }
+
+    /// The platforms of all builds, each once.
+    #[must_use]
+    pub fn built_platforms(&self) -> Vec<Platform> {
+        let jobs = self.images.iter().flat_map(|image| &image.jobs).filter(|job| job.build().is_some());
+        let platforms: BTreeSet<_> = jobs.map(|job| job.platform.clone()).collect();
+        platforms.into_iter().collect()
     }
 
     /// The sources of all imported images, without duplicates.

@@ -6,6 +6,7 @@ use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::cache_service::ServiceCache;
 use super::names::ContextName;
 use super::names::ImageName;
 use super::remote::RemoteContext;
@@ -304,6 +305,8 @@ pub enum CacheImport {
     Registry(CachePlace),
     /// A directory on this machine.
     Directory(PathBuf),
+    /// A storage service.
+    Service(ServiceCache),
 }
 
 /// The place of a cache in a registry.
@@ -331,6 +334,13 @@ pub enum CacheExport {
     Directory {
         /// The directory.
         path: PathBuf,
+        /// The layers to export.
+        mode: CacheMode,
+    },
+    /// In a storage service.
+    Service {
+        /// The place.
+        cache: ServiceCache,
         /// The layers to export.
         mode: CacheMode,
     },

@@ -8,16 +8,19 @@ use std::path::Path;
 
 use serde::ser::{Serialize, SerializeMap, SerializeSeq as _, Serializer};
 
+use super::cache_service::ServiceCache;
 use super::duration;
+use super::endpoint::buildkit::{BuildKitHost, BuilderHost, BuilderName};
+use super::endpoint::either::Endpoint;
 use super::endpoint::host::EngineHost;
 use super::plan::{
     ArchTags, AttestationPolicy, Build, ClientCertificate, EngineSpec, Image, Import, Job, NamedRegistry, Plan,
     RegistryChoice, Transport, Work,
 };
 use super::spec::{
-    AgentSource, Attest, BuildCache, BuildSpec, CacheExport, CacheImport, CachePolicy, Context, Dockerfile, Export,
-    Generator, LayerPolicy, MediaTypes, NamedContext, Network, PullPolicy, Sandbox, SecretSource, SecretSpec, SshSpec,
-    Timestamps, Ulimit,
+    AgentSource, Attest, BuildCache, BuildSpec, CacheExport, CacheImport, CacheMode, CachePolicy, Context, Dockerfile,
+    Export, Generator, LayerPolicy, MediaTypes, NamedContext, Network, PullPolicy, Sandbox, SecretSource, SecretSpec,
+    SshSpec, Timestamps, Ulimit,
 };
 use crate::aws::is_ecr;
 use crate::oci::EntryOverride;
@@ -117,11 +120,18 @@ impl Serialize for NamedRegistry {
 impl Serialize for EngineSpec {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
+        let words = |words: &[String]| words.iter().map(|word| escape(word)).collect::<Vec<_>>();
         match &self.host {
-            EngineHost::Command(words) => {
-                map.serialize_entry("command", &words.iter().map(|word| escape(word)).collect::<Vec<_>>())?;
+            Endpoint::Docker(EngineHost::Command(command)) => map.serialize_entry("command", &words(command))?,
+            Endpoint::Docker(host) => map.serialize_entry("host", &escape(&host.to_string()))?,
+            Endpoint::BuildKit(BuildKitHost::Direct(EngineHost::Command(command))) => {
+                map.serialize_entry("buildkit", &BTreeMap::from([("command", words(command))]))?;
             }
-            host => map.serialize_entry("host", &escape(&host.to_string()))?,
+            Endpoint::BuildKit(BuildKitHost::Builder(BuilderHost { name, .. })) => match name {
+                BuilderName::Current => map.serialize_entry("builder", "current")?,
+                BuilderName::Named(name) => map.serialize_entry("builder", name.as_str())?,
+            },
+            Endpoint::BuildKit(host) => map.serialize_entry("buildkit", &escape(&host.to_string()))?,
         }
         if !self.host.is_private() {
             map.serialize_entry("insecure", &true)?;
@@ -338,6 +348,7 @@ impl Serialize for Cache<'_> {
             let from = from.iter().map(|from| match from {
                 CacheImport::Registry(place) => serde_json::json!(place.to_string()),
                 CacheImport::Directory(src) => serde_json::json!({ "type": "local", "src": path(src) }),
+                CacheImport::Service(cache) => service(cache, None),
             });
             map.serialize_entry("from", &from.collect::<Vec<_>>())?;
         }
@@ -349,10 +360,21 @@ impl Serialize for Cache<'_> {
             CacheExport::Directory { path: dest, mode } => {
                 serde_json::json!({ "type": "local", "dest": path(dest), "mode": mode.as_str() })
             }
+            CacheExport::Service { cache, mode } => service(cache, Some(*mode)),
         });
         to.map_or(Ok(()), |to| map.serialize_entry("to", &to))?;
         map.end()
     }
+}
+
+/// A cache in a service. The marks of hidden attributes are not their values.
+fn service(ServiceCache { service, attributes, hidden }: &ServiceCache, mode: Option<CacheMode>) -> serde_json::Value {
+    let attributes = attributes.iter().map(|(key, value)| (key.clone(), escape(value)));
+    let hidden = hidden.keys().map(|key| (key.clone(), "…".to_owned()));
+    let own = [("type", Some(service.as_str())), ("mode", mode.map(CacheMode::as_str))];
+    let own = own.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned())));
+    let all: BTreeMap<_, _> = own.chain(attributes).chain(hidden).collect();
+    serde_json::json!(all)
 }
 
 /// The overrides of an entry in the form of the plan.

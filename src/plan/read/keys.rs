@@ -27,9 +27,13 @@ pub(in crate::plan) const REGISTRY: Keys = Keys {
 /// One of `engines`.
 pub(in crate::plan) const ENGINE: Keys = Keys {
     of: "an engine",
-    known: &["host", "command", "platforms", "slots", "insecure"],
+    known: &["host", "command", "buildkit", "builder", "platforms", "slots", "insecure"],
     not_yet: &["ca", "cert", "key", "tls", "emulate"],
 };
+
+/// `buildkit` of an engine, written as a map.
+pub(in crate::plan) const ENGINE_BUILDKIT: Keys =
+    Keys { of: "the way to a BuildKit", known: &["command"], not_yet: &[] };
 
 /// The build settings that an image and each of its platforms may have. `before` and `after` are keys of the image
 /// only.
@@ -113,6 +117,65 @@ pub(in crate::plan) const CACHE_FROM: Keys =
 /// The cache under `to`, written as a map.
 pub(in crate::plan) const CACHE_TO: Keys =
     Keys { of: "a cache that is exported", known: &["type", "ref", "dest", "mode"], not_yet: &[] };
+/// A cache in Amazon S3, with the attributes of buildx.
+pub(in crate::plan) const CACHE_S3: Keys = Keys {
+    of: "a cache of `type: s3`",
+    known: &[
+        "type",
+        "mode",
+        "region",
+        "bucket",
+        "name",
+        "prefix",
+        "manifests_prefix",
+        "blobs_prefix",
+        "endpoint_url",
+        "use_path_style",
+        "touch_refresh",
+        "upload_parallelism",
+        "ignore-error",
+        "access_key_id",
+        "secret_access_key",
+        "session_token",
+    ],
+    not_yet: &[],
+};
+/// A cache in Azure Blob Storage, with the attributes of buildx.
+pub(in crate::plan) const CACHE_AZBLOB: Keys = Keys {
+    of: "a cache of `type: azblob`",
+    known: &[
+        "type",
+        "mode",
+        "account_url",
+        "account_name",
+        "container",
+        "name",
+        "prefix",
+        "manifests_prefix",
+        "blobs_prefix",
+        "ignore-error",
+        "secret_access_key",
+    ],
+    not_yet: &[],
+};
+/// A cache of GitHub Actions, with the attributes of buildx.
+pub(in crate::plan) const CACHE_GHA: Keys = Keys {
+    of: "a cache of `type: gha`",
+    known: &[
+        "type",
+        "mode",
+        "scope",
+        "url",
+        "url_v2",
+        "version",
+        "timeout",
+        "repository",
+        "ignore-error",
+        "token",
+        "ghtoken",
+    ],
+    not_yet: &[],
+};
 /// One of `ulimits`, written as a map.
 pub(in crate::plan) const ULIMIT: Keys = Keys { of: "a ulimit", known: &["soft", "hard"], not_yet: &[] };
 

@@ -84,7 +84,8 @@ fn refusals(schedule: &Schedule, engines: &Engines) -> Vec<Failure> {
         let (name, version) = (&reached.spec.name, &reached.facts().version);
         let message =
             format!("engine {name} ({version}) cannot check {} with `--check`: its BuildKit is too old", job.id);
-        Some(failure(Phase::Preflight, &message, Some("run the check on Engine 27.0 or newer".into())))
+        let hint = format!("run the check on {}", reached.facts().newer_for_checks());
+        Some(failure(Phase::Preflight, &message, Some(hint)))
     };
     engines.list().iter().enumerate().filter_map(refusal).collect()
 }

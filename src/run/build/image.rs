@@ -76,7 +76,8 @@ impl ImageState {
                 let engine = &run.engines.list()[build.engine].engine;
                 let kept = build.job.arch_tags.are_pushed();
                 let native = engine.facts().platform == build.job.platform;
-                if kept && native && build.execution == Execution::Native {
+                let keeps_images = !engine.is_buildkit_alone();
+                if kept && native && keeps_images && build.execution == Execution::Native {
                     self.native.push((engine.clone(), id));
                 }
             }

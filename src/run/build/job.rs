@@ -17,6 +17,7 @@ use crate::engine::{
 use crate::oci::{DigestRef, Selector, Tag, TagRef};
 use crate::plan::{ArchTags, AttestationPolicy, ImageName};
 use crate::registry::Visibility;
+use crate::run::build::arch_tag::move_arch_tag;
 use crate::run::build::end::JobEnd;
 use crate::run::build::session_group::SessionGroup;
 use crate::run::event::failure::{chain, failure, of_build, of_engine};
@@ -130,10 +131,7 @@ impl JobRun {
         }
         let confirmed = match self.to() {
             Output::Engine(_) => self.bring_to_registry(&built).await,
-            Output::Registry(_) => {
-                let confirmed = self.confirm(&built, &Selector::Digest(built.id.clone())).await;
-                confirmed.map_err(Unproven::into_failure)
-            }
+            Output::Registry(_) | Output::Nowhere(_) => self.confirm_pushed(&built).await,
         };
         let found = match confirmed {
             Ok(found) => found,
@@ -144,19 +142,33 @@ impl JobRun {
         JobEnd::Confirmed { found: Box::new(found), id: built.id }
     }
 
-    /// The destination of the build: names on the engine, or the registry directly.
+    /// The destination of the build: names on the engine, the registry directly, or nothing but the cache.
     fn to(&self) -> Output<'_> {
-        match self.scheduled.job.arch_tags {
-            ArchTags::None if self.goal.pushes() => Output::Registry(&self.names.shared.repository),
-            ArchTags::None | ArchTags::Keep | ArchTags::Remove => Output::Engine(&self.names),
+        let repository = &self.names.shared.repository;
+        match (self.engine.is_buildkit_alone(), self.scheduled.job.arch_tags) {
+            (true, _) | (false, ArchTags::None) if self.goal.pushes() => Output::Registry(repository),
+            (true, _) => Output::Nowhere(repository),
+            (false, _) => Output::Engine(&self.names),
         }
+    }
+
+    /// Proves the image that BuildKit pushed by digest. BuildKit alone pushes no arch tag, so polyarch itself moves the tag
+    /// to the proven image.
+    async fn confirm_pushed(&self, built: &BuiltImage) -> Result<Found, Failure> {
+        let by_digest = Selector::Digest(built.id.clone());
+        let found = self.confirm(built, &by_digest).await.map_err(Unproven::into_failure)?;
+        if self.scheduled.job.arch_tags.are_pushed() {
+            let (storage, name) = (self.storage(), &self.names.shared);
+            move_arch_tag(&storage, self.arch_tag(), name, &built.id).await?;
+        }
+        Ok(found)
     }
 
     /// The name on the engine that belongs to this run, if the build sets one.
     pub(super) fn own_name(&self) -> Option<&TagRef> {
         match self.to() {
             Output::Engine(names) => Some(&names.own),
-            Output::Registry(_) => None,
+            Output::Registry(_) | Output::Nowhere(_) => None,
         }
     }
 
@@ -277,6 +289,7 @@ impl JobRun {
             platform: &job.platform,
             build: &job.work.spec,
             bases: &self.bases,
+            plain_http: self.registry.plain_http().filter(|_| self.engine.is_buildkit_alone()),
             context: None,
         }
     }
@@ -395,7 +408,9 @@ impl JobRun {
             let phase = if error.is_refusal() { Phase::Verify } else { Phase::Push };
             let name = match self.to() {
                 Output::Engine(names) => names.shared.to_string(),
-                Output::Registry(repository) => repository.digest(built.id.clone()).to_string(),
+                Output::Registry(repository) | Output::Nowhere(repository) => {
+                    repository.digest(built.id.clone()).to_string()
+                }
             };
             // An engine that succeeds reports a digest. bollard 0.21 drops an error without details, so a missing
             // digest may hide a failure.

@@ -1,5 +1,6 @@
 //! Builds and imports the images of a plan, from the first check to the finished image.
 
+mod arch_tag;
 pub(super) mod check;
 mod common;
 pub(super) mod end;

@@ -233,7 +233,7 @@ pub(super) fn outline(targets: &[Target], schedule: &Schedule, order: &Order, en
     let images = targets.iter().map(Target::planned);
     let by = |scheduled: &ScheduledJob| match scheduled {
         ScheduledJob::Build(build) => {
-            let engine = engines.list()[build.engine].spec.name.to_string();
+            let engine = engines.list()[build.engine].engine.name().to_string();
             JobSource::Engine { engine: engine.into(), execution: build.execution }
         }
         ScheduledJob::Import(import) => JobSource::Copy { from: import.job.work.from.to_string().into() },

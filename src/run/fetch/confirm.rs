@@ -137,7 +137,7 @@ async fn image(
 pub(in crate::run) fn prove(found: &Found, built: &BuiltImage) -> Result<(), ConfirmError> {
     let (proof, held) = match built.store {
         ImageStore::GraphDriver => (found.child.config() == &built.id, found.child.config()),
-        ImageStore::Containerd => {
+        ImageStore::Containerd | ImageStore::None => {
             (found.child.manifest().digest() == &built.id || found.top == built.id, found.child.manifest().digest())
         }
     };

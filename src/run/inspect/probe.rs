@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 
 use crate::engine::{Engine, EngineFacts};
-use crate::plan::{EngineHost, EngineName};
+use crate::plan::{Endpoint, EngineName};
 use crate::run::event::failure::{failure, of_engine};
 use crate::run::event::{Failure, Phase};
 
@@ -22,7 +22,7 @@ pub struct Probed {
 }
 
 /// Connects to all engines at once, and disconnects. The answers have the order of `engines`.
-pub async fn probe(engines: &[(EngineName, EngineHost)]) -> Vec<Probed> {
+pub async fn probe(engines: &[(EngineName, Endpoint)]) -> Vec<Probed> {
     join_all(engines.iter().map(async |(name, host)| {
         let began = Instant::now();
         let connecting = Box::pin(Engine::connect(name.clone(), host.clone()));
@@ -36,7 +36,7 @@ pub async fn probe(engines: &[(EngineName, EngineHost)]) -> Vec<Probed> {
     .await
 }
 
-fn silent(name: &EngineName, host: &EngineHost) -> Failure {
+fn silent(name: &EngineName, host: &Endpoint) -> Failure {
     let message = format!("engine {name}: {host} did not answer within {} s", LONGEST.as_secs());
     failure(Phase::Preflight, &message, Some("check that the engine runs, and the network to it".into()))
 }

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::request::BuildRun;
 use crate::engine::{Engine, EngineError, EngineErrorKind};
 use crate::oci::{RegistryHost, Repository, Tag};
-use crate::plan::EngineHost;
+use crate::plan::Endpoint;
 use crate::run::event::failure::failure;
 use crate::run::event::{Failure, Phase, Warning};
 use crate::run::publish::target::Target;
@@ -155,7 +155,7 @@ fn without_request(message: &str) -> &str {
 
 impl Obstacle {
     /// The next step for the user of the engine at `engine`.
-    pub(in crate::run) fn hint(self, registry: &RegistryHost, engine: &EngineHost) -> String {
+    pub(in crate::run) fn hint(self, registry: &RegistryHost, engine: &Endpoint) -> String {
         match self {
             Self::Network if registry.is_loopback() && !engine.is_on_this_machine() => {
                 "name the registry by an address that both machines know: loopback is a different registry on each"
@@ -180,6 +180,7 @@ impl Obstacle {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::EngineHost;
 
     fn refused(status: u16, message: &str) -> Route {
         read(&EngineErrorKind::Refused { status, message: message.into() })
@@ -221,7 +222,8 @@ mod tests {
 
     #[test]
     fn hint_for_loopback_on_another_machine_names_the_reason() {
-        let hint = |host: &str| Obstacle::Network.hint(&"127.0.0.1:5000".parse().unwrap(), &host.parse().unwrap());
+        let host = |host: &str| Endpoint::from(host.parse::<EngineHost>().unwrap());
+        let hint = |engine: &str| Obstacle::Network.hint(&"127.0.0.1:5000".parse().unwrap(), &host(engine));
         assert!(hint("ssh://graviton").contains("loopback"));
         assert!(hint("unix:///var/run/docker.sock").contains("route"));
     }

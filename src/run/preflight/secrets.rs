@@ -6,7 +6,7 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use crate::auth::{BuildSecrets, SecretBytes};
-use crate::plan::{Environment, SecretSource, SecretSpec};
+use crate::plan::{BuildCache, CacheExport, CacheImport, Environment, SecretSource, SecretSpec};
 use crate::run::event::failure::failure;
 use crate::run::event::{Failure, Phase, Warning};
 use crate::run::schedule::assign::{Schedule, ScheduledBuild};
@@ -15,9 +15,14 @@ use crate::text::{MIN_HIDDEN, Redactor};
 /// The largest secret in bytes (`BuildKit`, `session/secrets/secretsprovider`).
 const MAX_SECRET: u64 = 500 << 10;
 
-/// The secrets of all jobs of a run, by their sources.
+/// The secrets of all jobs of a run.
 #[derive(Debug, Default)]
-pub(in crate::run) struct Secrets(BTreeMap<SecretSource, SecretBytes>);
+pub(in crate::run) struct Secrets {
+    /// The secrets for steps, by their sources.
+    values: BTreeMap<SecretSource, SecretBytes>,
+    /// The secrets of caches in storage services.
+    of_caches: Vec<SecretBytes>,
+}
 
 /// Why a secret has no value.
 #[derive(Debug, thiserror::Error)]
@@ -64,18 +69,19 @@ impl Secrets {
                 }
             }
         }
-        if failures.is_empty() { Ok(Self(values)) } else { Err(failures.into_values().collect()) }
+        let of_caches = schedule.builds().flat_map(|build| hidden_of_cache(&build.job.work.spec.cache)).collect();
+        if failures.is_empty() { Ok(Self { values, of_caches }) } else { Err(failures.into_values().collect()) }
     }
 
     /// The secrets that a build with `planned` may ask for.
     pub(in crate::run) fn of(&self, planned: &[SecretSpec]) -> BuildSecrets {
-        let value = |secret: &SecretSpec| Some((secret.id.clone(), self.0.get(&secret.source)?.clone()));
+        let value = |secret: &SecretSpec| Some((secret.id.clone(), self.values.get(&secret.source)?.clone()));
         planned.iter().filter_map(value).collect()
     }
 
     /// Hides all secrets of the run, and `more`. Builds that share steps on an engine get each other's logs.
     pub(in crate::run) fn redactor(&self, more: &[SecretBytes]) -> Redactor {
-        Redactor::new(self.0.values().chain(more).map(SecretBytes::expose))
+        Redactor::new(self.values.values().chain(&self.of_caches).chain(more).map(SecretBytes::expose))
     }
 
     /// Warns once of each secret that is too short to hide.
@@ -91,8 +97,22 @@ impl Secrets {
                 format!("use a secret of at least {MIN_HIDDEN} bytes: a shorter value is part of too many words");
             Warning { image: None, platform: None, message: message.into(), hint: Some(hint.into()) }
         };
-        self.0.iter().filter(|(_, value)| short(value)).map(warn).collect()
+        self.values.iter().filter(|(_, value)| short(value)).map(warn).collect()
     }
+}
+
+/// The secrets of the caches that a build imports and exports.
+pub(super) fn hidden_of_cache(BuildCache { from, to }: &BuildCache) -> impl Iterator<Item = SecretBytes> {
+    let exported = match to {
+        Some(CacheExport::Service { cache, .. }) => Some(cache),
+        _ => None,
+    };
+    let imported = from.iter().filter_map(|from| match from {
+        CacheImport::Service(cache) => Some(cache),
+        CacheImport::Registry(_) | CacheImport::Directory(_) => None,
+    });
+    let hidden = imported.chain(exported).flat_map(|cache| cache.hidden.values());
+    hidden.map(|text| SecretBytes::new(text.expose().as_bytes().to_vec()))
 }
 
 fn read(source: &SecretSource, environment: &Environment) -> Result<SecretBytes, Missing> {

@@ -87,7 +87,8 @@ fn epoch_warnings(schedule: &Schedule, engines: &Engines) -> Vec<Warning> {
     let sets_epoch = |job: &ScheduledBuild| job.job.work.spec.args.contains_key("SOURCE_DATE_EPOCH");
     let deaf = engines_without(schedule, engines, sets_epoch, EngineFacts::knows_the_epoch);
     let fault = "ignores SOURCE_DATE_EPOCH: images get the dates of their builds";
-    deaf.map(|engine| of_engine(engine, fault, "use Engine 24.0 or newer for SOURCE_DATE_EPOCH")).collect()
+    let hint = |engine: &Reached| format!("use {} for SOURCE_DATE_EPOCH", engine.facts().newer_for_the_epoch());
+    deaf.map(|engine| of_engine(engine, fault, hint(engine))).collect()
 }
 
 /// A warning for each engine that has to import caches but finds them only in images.
@@ -98,8 +99,9 @@ fn cache_warnings(schedule: &Schedule, engines: &Engines) -> Vec<Warning> {
     };
     let blind = engines_without(schedule, engines, apart, EngineFacts::finds_caches_apart);
     let fault = "finds caches only in images, and ignores other caches";
-    let hint = "export caches with `type: inline`, or use Engine 25.0 or newer";
-    blind.map(|engine| of_engine(engine, fault, hint)).collect()
+    let hint =
+        |engine: &Reached| format!("export caches with `type: inline`, or use {}", engine.facts().newer_for_caches());
+    blind.map(|engine| of_engine(engine, fault, hint(engine))).collect()
 }
 
 /// The engines with a job that asks for more than the engine can do.
@@ -113,7 +115,7 @@ fn engines_without<'a>(
     asking.into_iter().map(|engine| &engines.list()[engine]).filter(move |engine| !can(engine.facts()))
 }
 
-fn of_engine(engine: &Reached, fault: &str, hint: &str) -> Warning {
+fn of_engine(engine: &Reached, fault: &str, hint: String) -> Warning {
     let message = format!("engine {} ({}) {fault}", engine.spec.name, engine.facts().version);
     Warning { image: None, platform: None, message: message.into(), hint: Some(hint.into()) }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::request::BuildRun;
+use super::secrets::hidden_of_cache;
 use crate::auth::{CredentialSource, Withheld};
 use crate::oci::Repository;
 use crate::plan::{CacheExport, CachePlace};
@@ -34,6 +35,11 @@ pub(in crate::run) async fn refusals(run: &BuildRun, schedule: &Schedule, target
         if reached.spec.host.is_private() {
             continue;
         }
+        if has_hidden_cache(build) && seen.insert((build.engine, "use a cache", String::new())) {
+            let (name, host) = (&reached.spec.name, &reached.spec.host);
+            let message = format!("{} has a cache with secrets, and {name} at {host} is unencrypted TCP", build.id);
+            failures.push(failure(Phase::Preflight, &message, Some("reach the engine over ssh".into())));
+        }
         let target = &targets[build.image.0].storage;
         let builds_as = reached.credentials(&run.credentials);
         let pushes_as = run.registries.first.pushes_as(&builds_as);
@@ -54,11 +60,16 @@ pub(in crate::run) async fn refusals(run: &BuildRun, schedule: &Schedule, target
     failures
 }
 
+/// Whether a build would send the secrets of a cache in a storage service to its engine.
+fn has_hidden_cache(build: &ScheduledBuild) -> bool {
+    hidden_of_cache(&build.job.work.spec.cache).next().is_some()
+}
+
 /// The repository that a build exports its cache to.
 fn cache<'a>(build: &'a ScheduledBuild, target: &'a Repository) -> Option<&'a Repository> {
     match &build.job.work.spec.cache.to {
         Some(CacheExport::Registry { place: CachePlace::Own(_), .. }) => Some(target),
         Some(CacheExport::Registry { place: CachePlace::Reference(reference), .. }) => Some(&reference.repository),
-        Some(CacheExport::Inline | CacheExport::Directory { .. }) | None => None,
+        Some(CacheExport::Inline | CacheExport::Directory { .. } | CacheExport::Service { .. }) | None => None,
     }
 }

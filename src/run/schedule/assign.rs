@@ -5,6 +5,7 @@ use crate::oci::Platform;
 use crate::oci::Tag;
 use crate::plan::{ArchTags, Build, EngineName, EngineSpec, Image, ImageNumber, Import, Job, Plan, Work};
 
+use super::home::home;
 use crate::run::event::{Execution, JobId};
 
 /// Every job of the plan in the plan's order. A build has its engine.
@@ -121,6 +122,8 @@ pub(in crate::run) struct NoEngine {
 pub(in crate::run) struct Candidate<'a> {
     /// The name of the engine.
     pub(in crate::run) name: &'a EngineName,
+    /// The name of the engine itself. Several engines may share an entry of the plan, and its name.
+    pub(in crate::run) own: &'a EngineName,
     /// The facts that the engine reported about itself.
     pub(in crate::run) facts: &'a EngineFacts,
     /// The platforms that the engine may build.
@@ -187,7 +190,8 @@ impl Candidate<'_> {
 /// 3. a native engine
 /// 4. an engine that lists the platform
 ///
-/// Among equal engines, the engine with the fewest jobs for its slots gets the build. If that is equal too, the first
+/// Among equal engines, the engine with the fewest jobs for its slots gets the build. The pods of one entry are one engine
+/// here, and each image returns to its own pod. If that is equal too, the first
 /// engine of the plan gets it.
 ///
 /// # Errors
@@ -207,7 +211,7 @@ pub(in crate::run) fn assign(plan: &Plan, engines: &[Candidate<'_>]) -> Result<S
                     continue;
                 }
             };
-            match choose(&job, engines, &load) {
+            match choose((&id.image, &job), engines, &load) {
                 Some(engine) => {
                     load[engine] += 1;
                     let execution = engines[engine].execution(&job.platform);
@@ -220,17 +224,24 @@ pub(in crate::run) fn assign(plan: &Plan, engines: &[Candidate<'_>]) -> Result<S
     if errors.is_empty() { Ok(Schedule { jobs }) } else { Err(errors) }
 }
 
-fn choose(job: &Job<Build>, engines: &[Candidate<'_>], load: &[u32]) -> Option<usize> {
+fn choose((image, job): (&str, &Job<Build>), engines: &[Candidate<'_>], load: &[u32]) -> Option<usize> {
     let named = |candidate: &Candidate<'_>| job.work.engine.as_ref().is_none_or(|name| name == candidate.name);
     let able = engines.iter().enumerate().filter(|(_, e)| named(e) && e.builds(&job.platform));
-    let rank = |(index, engine): &(usize, &Candidate<'_>)| {
+    let fits = |engine: &Candidate<'_>| {
         let lacks = !engine.facts.lacks(&job.work.spec, job.arch_tags).is_empty();
-        let foreign = engine.execution(&job.platform) == Execution::Emulated;
+        (lacks, engine.execution(&job.platform) == Execution::Emulated)
+    };
+    let rank = |(index, engine): &(usize, &Candidate<'_>)| {
+        let (lacks, foreign) = fits(engine);
         // Jobs for each slot in 65536ths. Integers are exact enough to compare, and they need no floating point.
         let share = (load[*index] << 16) / u32::from(engine.slots.max(1));
         (lacks, foreign, share, *index)
     };
-    able.min_by_key(rank).map(|(index, _)| index)
+    let (index, best) = able.clone().min_by_key(rank)?;
+    // Among the engines of one entry, the image returns to its own one.
+    let equal = able.filter(|(_, engine)| engine.name == best.name && fits(engine) == fits(best));
+    let equal: Vec<_> = equal.collect();
+    Some(home(image, equal.iter().map(|(_, engine)| engine.own.as_str())).map_or(index, |own| equal[own].0))
 }
 
 fn describe(job: &Job<Build>, engines: &[Candidate<'_>]) -> String {
@@ -249,7 +260,7 @@ mod tests {
 
     use super::*;
     use crate::engine::{ApiVersion, ImageStore};
-    use crate::plan::{self, Facts, Overrides, SourceText};
+    use crate::plan::{self, EngineHost, Facts, Overrides, SourceText};
 
     fn plan(text: &str) -> Plan {
         let source = SourceText { path: "build.yaml".into(), text: text.into() };
@@ -261,7 +272,8 @@ mod tests {
         let api = ApiVersion { major: 1, minor: 51 };
         EngineFacts {
             version: "28".into(),
-            api,
+            api: Some(api),
+            buildkit: api.buildkit(),
             runs: vec![platform.clone()],
             platform,
             store: ImageStore::Containerd,
@@ -277,6 +289,7 @@ mod tests {
             .zip(facts)
             .map(|(spec, facts)| Candidate {
                 name: &spec.name,
+                own: &spec.name,
                 facts,
                 may: AllowedPlatforms::of(spec, Others::Engines),
                 slots: spec.slots.get(),
@@ -350,7 +363,7 @@ images:
     fn single_engine_builds_all_unless_it_lists_platforms() {
         let spec = |platforms| EngineSpec {
             name: "e".parse().unwrap(),
-            host: "unix:///e.sock".parse().unwrap(),
+            host: "unix:///e.sock".parse::<EngineHost>().unwrap().into(),
             platforms,
             slots: EngineSpec::DEFAULT_SLOTS,
         };
@@ -369,7 +382,8 @@ engines: { old: { host: unix:///old.sock, platforms: [linux/amd64, linux/arm64] 
 images: { web: { tags: [\"1\"], platforms: { linux/amd64: { shm_size: 1g }, linux/arm64: { extra_hosts: { db: 10.0.0.5 } } } } }
 ",
         );
-        let old = EngineFacts { api: ApiVersion { major: 1, minor: 41 }, ..facts("linux/amd64") };
+        let old = ApiVersion { major: 1, minor: 41 };
+        let old = EngineFacts { api: Some(old), buildkit: old.buildkit(), ..facts("linux/amd64") };
         assert_eq!(assigned(&plan, &[old, facts("linux/arm64")]).unwrap(), ["~new", "new"]);
     }
 
@@ -377,7 +391,8 @@ images: { web: { tags: [\"1\"], platforms: { linux/amd64: { shm_size: 1g }, linu
     fn default_engine_takes_every_platform() {
         let plan = plan("{version: 1, images: {web: {tags: [\"1\"], platforms: [linux/s390x, linux/amd64]}}}");
         let (name, facts) = ("default".parse().unwrap(), facts("linux/amd64"));
-        let candidate = Candidate { name: &name, facts: &facts, may: AllowedPlatforms::Everything, slots: 4 };
+        let candidate =
+            Candidate { name: &name, own: &name, facts: &facts, may: AllowedPlatforms::Everything, slots: 4 };
         let schedule = assign(&plan, &[candidate]).unwrap();
         let executions: Vec<_> = schedule.builds().map(|job| job.execution).collect();
         assert_eq!(executions, [Execution::Emulated, Execution::Native]);

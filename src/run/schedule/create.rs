@@ -22,6 +22,7 @@ pub(in crate::run) fn schedule(plan: &Plan, engines: &Engines, goal: Goal) -> Re
     let schedule = assigned.map_err(|errors| errors.iter().map(unassigned).collect::<Vec<_>>())?;
     let mut lacking: Vec<_> = schedule.builds().flat_map(|job| lacking(job, &engines.list()[job.engine])).collect();
     if goal == Goal::Load {
+        lacking.extend(names::without_images(&schedule, engines));
         lacking.extend(names::refusals(&schedule, engines));
     }
     if !goal.pushes() {
@@ -38,12 +39,15 @@ pub(in crate::run) fn lacking(job: &ScheduledBuild, Reached { spec, engine, .. }
     }
     let lacks = |(needs, keys): (Needs, Vec<String>)| {
         let (why, hint) = match needs {
-            Needs::Version(version) => ("its BuildKit is too old", format!("use Engine {version} or newer")),
-            Needs::Contexts(version) => (
-                "with this BuildKit, each context must be an image with a valid stage name",
-                format!("use Engine {version} or newer"),
-            ),
+            Needs::Version(newer) => ("its BuildKit is too old", format!("use {newer}")),
+            Needs::Contexts(newer) => {
+                ("with this BuildKit, each context must be an image with a valid stage name", format!("use {newer}"))
+            }
             Needs::ContainerdStore(way) => ("its image store cannot hold such an image", way.to_string()),
+            Needs::BuildKitAlone => (
+                "only a BuildKit without a Docker Engine knows caches of `type: s3`, `azblob` and `gha`",
+                "build on a builder of buildx: `engines: { ci: { builder: current } }`".to_owned(),
+            ),
             Needs::CacheExporter(way) => {
                 ("it can export a cache only inside the image", format!("set `to: {{ type: inline }}`, or {way}"))
             }

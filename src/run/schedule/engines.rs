@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::future::join_all;
 
 use super::assign::{AllowedPlatforms, Candidate, Others};
+use super::reach::reach;
 use crate::engine::{Engine, EngineFacts};
 use crate::oci::Platform;
 use crate::plan::{EngineSpec, Plan};
@@ -25,17 +26,22 @@ pub(in crate::run) struct Reached {
 }
 
 impl Engines {
-    /// Connects to all engines at once. `others` specifies whether other engines exist beside each of them.
+    /// Connects to all engines at once. `wanted` are the platforms of the plan. `others` specifies whether other engines
+    /// exist beside each of them.
     ///
     /// # Errors
     /// Fails for every engine that polyarch cannot use.
-    pub async fn connect(specs: &[EngineSpec], others: Others) -> Result<Self, Vec<Failure>> {
-        let reaching = specs.iter().map(async |spec| Engine::connect(spec.name.clone(), spec.host.clone()).await);
+    pub async fn connect(specs: &[EngineSpec], wanted: &[Platform], others: Others) -> Result<Self, Vec<Failure>> {
+        let reaching = specs.iter().map(|spec| reach(spec, wanted));
         let mut list = Vec::new();
         let mut failures = Vec::new();
         for (spec, reached) in specs.iter().zip(join_all(reaching).await) {
             match reached {
-                Ok(engine) => list.push(Reached { spec: spec.clone(), engine: Arc::new(engine), others }),
+                Ok(engines) => {
+                    // An entry of the plan may stand for several engines, which share its settings.
+                    let reached = |engine| Reached { spec: spec.clone(), engine: Arc::new(engine), others };
+                    list.extend(engines.into_iter().map(reached));
+                }
                 Err(error) => failures.push(of_engine(Phase::Preflight, &error)),
             }
         }
@@ -84,6 +90,12 @@ impl Reached {
 
     fn candidate(&self) -> Candidate<'_> {
         let may = AllowedPlatforms::of(&self.spec, self.others);
-        Candidate { name: &self.spec.name, facts: self.facts(), may, slots: self.spec.slots.get() }
+        Candidate {
+            name: &self.spec.name,
+            own: self.engine.name(),
+            facts: self.facts(),
+            may,
+            slots: self.spec.slots.get(),
+        }
     }
 }

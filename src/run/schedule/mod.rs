@@ -4,5 +4,7 @@ pub(super) mod assign;
 pub(super) mod create;
 pub(super) mod engines;
 pub(super) mod goal;
+mod home;
 pub(super) mod names;
 pub(super) mod order;
+mod reach;

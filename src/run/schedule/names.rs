@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::assign::{Schedule, ScheduledBuild};
-use super::engines::Engines;
+use super::engines::{Engines, Reached};
 use crate::engine::EngineFacts;
 use crate::oci::Platform;
 use crate::plan::ImageNumber;
@@ -20,7 +20,10 @@ pub(in crate::run) fn refusals(schedule: &Schedule, engines: &Engines) -> Vec<Fa
     let refusal = |((_, engine), jobs): ((ImageNumber, usize), Vec<&ScheduledBuild>)| {
         let reached = &engines.list()[engine];
         let platforms: Vec<_> = jobs.iter().map(|job| &job.job.platform).collect();
-        if reached.facts().names_indexes() || one_of(&platforms, reached.facts()).is_some() {
+        if reached.engine.is_buildkit_alone()
+            || reached.facts().names_indexes()
+            || one_of(&platforms, reached.facts()).is_some()
+        {
             return None;
         }
         let message = format!(
@@ -35,6 +38,17 @@ pub(in crate::run) fn refusals(schedule: &Schedule, engines: &Engines) -> Vec<Fa
         Some(failure(Phase::Preflight, &message, Some(hint)))
     };
     shared.into_iter().filter_map(refusal).collect()
+}
+
+/// Refuses engines that keep no images.
+pub(in crate::run) fn without_images(schedule: &Schedule, engines: &Engines) -> Vec<Failure> {
+    let refusal = |(number, reached): (usize, &Reached)| {
+        let job = schedule.builds().find(|job| job.engine == number && reached.engine.is_buildkit_alone())?;
+        let (name, version) = (reached.engine.name(), &reached.facts().version);
+        let message = format!("engine {name} ({version}) cannot load {}: BuildKit alone keeps no images", job.id);
+        Some(failure(Phase::Preflight, &message, Some("build with --load on a Docker Engine: `host:`".into())))
+    };
+    engines.list().iter().enumerate().filter_map(refusal).collect()
 }
 
 /// Chooses the platform for the name on an engine that keeps one platform under a name. The first match counts:

@@ -88,6 +88,7 @@ pub(in crate::run) fn refusals(schedule: &Schedule, engines: &Engines) -> Vec<Fa
     };
     let refused = |(number, job): (JobNumber, &ScheduledJob)| {
         let ScheduledJob::Build(job) = job else { return None };
+        let keeps_nothing = |job: &ScheduledBuild| engines.list()[job.engine].engine.is_buildkit_alone();
         let name = |job: &ScheduledBuild| &engines.list()[job.engine].spec.name;
         let apart = order.bases(number).filter_map(built).find(|base| base.engine != job.engine);
         let (message, hint) = if let Some(base) = apart {
@@ -99,6 +100,15 @@ pub(in crate::run) fn refusals(schedule: &Schedule, engines: &Engines) -> Vec<Fa
                 name(base)
             );
             (message, "give both images the same `engine:`, or build without --no-push")
+        } else if let Some(base) = order.bases(number).filter_map(built).find(|base| keeps_nothing(base)) {
+            let message = format!(
+                "engine {} cannot build {}: its base image {} will exist only in the cache of BuildKit, because nothing is \
+                 pushed",
+                name(job),
+                job.id,
+                base.id
+            );
+            (message, "build both images on a Docker Engine, or without --no-push")
         } else if order.bases(number).any(|base| built(base).is_some()) && job.job.work.spec.pull == PullPolicy::Always
         {
             let message = format!("{} cannot be built with `pull`: its base image is not pushed", job.id);

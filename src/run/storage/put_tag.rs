@@ -119,7 +119,7 @@ impl TagToMove<'_> {
         named: &Digest,
     ) -> Failure {
         match store {
-            ImageStore::Containerd => self.refused(named, built),
+            ImageStore::Containerd | ImageStore::None => self.refused(named, built),
             ImageStore::GraphDriver => {
                 self.failed(&format!("{named} (image ID {found})"), &format!("the image ID {built}"))
             }

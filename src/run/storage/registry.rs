@@ -172,6 +172,13 @@ impl Registry {
         self.ecr().is_some_and(|ecr| ecr.fixes(tag.repository.path(), &tag.tag))
     }
 
+    /// The host, if polyarch uses plain HTTP beyond loopback. A BuildKit without a Docker Engine may do the same. On
+    /// loopback it does so by itself (BuildKit, `util/resolver`).
+    pub(in crate::run) fn plain_http(&self) -> Option<&RegistryHost> {
+        let is_clear = self.client().transport() == registry::Transport::Http;
+        Some(self.host()).filter(|host| is_clear && !host.is_loopback())
+    }
+
     /// The client of the registry.
     #[must_use]
     pub fn client(&self) -> &Client {
@@ -296,26 +303,30 @@ const PROBE: &str = "polyarch/probe";
 impl Registry {
     /// Proves that each of `engines` reaches the embedded registry under `127.0.0.1`. An engine in a virtual machine,
     /// on another host or in another network namespace does not reach it. polyarch asks each engine for an index that
-    /// only this registry has.
+    /// only this registry has. A BuildKit without a Docker Engine cannot be asked. It must be on this machine.
     ///
     /// # Errors
     /// Every engine that does not reach the embedded registry.
     pub(in crate::run) async fn prove_reachable(&self, engines: &[Arc<Engine>]) -> Result<(), Vec<Failure>> {
         let Self::Embedded { client, id } = self else { return Ok(()) };
         let (probe, tag) = self.put_probe(client, id).await.map_err(|failure| vec![failure])?;
-        let answers = join_all(engines.iter().map(|engine| self.digest_by(engine, &tag))).await;
-        let unreachable = |(engine, answer): (&Arc<Engine>, Result<_, EngineError>)| {
+        let answers = join_all(engines.iter().map(async |engine| {
+            if engine.is_buildkit_alone() { None } else { Some(self.digest_by(engine, &tag).await) }
+        }));
+        let unreachable = |(engine, answer): (&Arc<Engine>, Option<Result<_, EngineError>>)| {
             let why = match answer {
-                Ok(digest) if digest == probe => return None,
-                Ok(_) => "another registry answers at that address".to_owned(),
-                Err(error) => chain(&error.kind),
+                Some(Ok(digest)) if digest == probe => return None,
+                Some(Ok(_)) => "another registry answers at that address".to_owned(),
+                Some(Err(error)) => chain(&error.kind),
+                None if engine.is_on_this_machine() => return None,
+                None => "it may have another network than this machine".to_owned(),
             };
             let message =
                 format!("engine {} cannot reach the embedded registry at {}: {why}", engine.name(), self.host());
             let hint = "name a registry that the engine can reach: set `registry:` in the plan, or pass --registry";
             Some(failure(Phase::Preflight, &message, Some(hint.into())))
         };
-        let failures: Vec<_> = engines.iter().zip(answers).filter_map(unreachable).collect();
+        let failures: Vec<_> = engines.iter().zip(answers.await).filter_map(unreachable).collect();
         if failures.is_empty() { Ok(()) } else { Err(failures) }
     }
 

@@ -175,7 +175,7 @@ impl Task<'_> {
         let platform = &entry.entry.platform;
         let expected = match reached.facts().store {
             ImageStore::GraphDriver => &entry.config,
-            ImageStore::Containerd => &entry.entry.digest,
+            ImageStore::Containerd | ImageStore::None => &entry.entry.digest,
         };
         let differs = |fault: String| {
             let message = format!("engine {} pulled {platform} of {image}, but {fault}", reached.spec.name);

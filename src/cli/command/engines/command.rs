@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use polyarch::plan::{EngineHost, EngineName, Plan};
+use polyarch::plan::{Endpoint, EngineName, Plan};
 use polyarch::run::{Failure, Phase, Probed, probe};
 
 use super::gather::candidates;
@@ -42,7 +42,7 @@ async fn plan(args: &EnginesArgs, settings: &Settings) -> Result<Option<Plan>, R
 /// Asks all candidates at once.
 async fn ask(candidates: Vec<Candidate>) -> Vec<Listed> {
     let address = |one: &Candidate| Some((one.name.clone(), one.address.clone().ok()?));
-    let engines: Vec<(EngineName, EngineHost)> = candidates.iter().filter_map(address).collect();
+    let engines: Vec<(EngineName, Endpoint)> = candidates.iter().filter_map(address).collect();
     let mut probed = probe(&engines).await.into_iter();
     let listed = candidates.into_iter().map(|candidate| {
         let (state, seconds) = match &candidate.address {

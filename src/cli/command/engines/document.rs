@@ -57,6 +57,7 @@ fn of_facts(facts: &EngineFacts, add: &mut impl FnMut(&str, Option<Value>)) {
     let store = match facts.store {
         ImageStore::Containerd => "containerd",
         ImageStore::GraphDriver => "graph_driver",
+        ImageStore::None => "none",
     };
     add("store", Some(value(store)));
 }

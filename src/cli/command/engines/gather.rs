@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use polyarch::facts::{DEFAULT_HOST, HostSource, builders, docker_contexts, existing_sockets};
-use polyarch::plan::{EngineHost, EngineHostError, EngineName, Plan};
+use polyarch::plan::{Endpoint, EngineHost, EngineHostError, EngineName, Plan};
 use polyarch::run::{Failure, Phase};
 
 use super::listed::{Candidate, Origin, Unasked, Used};
@@ -80,7 +80,7 @@ impl Gathered {
     }
 
     /// Adds a candidate under a name that a plan allows and no other candidate has.
-    fn add(&mut self, name: &str, origin: Origin, address: Result<EngineHost, Unasked>, used: Used) {
+    fn add(&mut self, name: &str, origin: Origin, address: Result<Endpoint, Unasked>, used: Used) {
         let valid: String = name
             .chars()
             .map(|c| if c.is_ascii_alphanumeric() || c == '_' { c.to_ascii_lowercase() } else { '-' })
@@ -102,8 +102,8 @@ fn sockets(settings: &Settings) -> Vec<polyarch::facts::ExistingSocket> {
     existing_sockets(settings.var("HOME").map(Path::new), settings.var("XDG_RUNTIME_DIR").map(Path::new))
 }
 
-fn parse(host: &str) -> Result<EngineHost, Unasked> {
-    host.parse().map_err(|error: EngineHostError| {
+fn parse(host: &str) -> Result<Endpoint, Unasked> {
+    host.parse::<EngineHost>().map(Endpoint::from).map_err(|error: EngineHostError| {
         let hint = error.hint().map(Into::into);
         let message = format!("{host}: {}", diagnostic::chain(&error));
         Unasked::Refused(Failure::new(Phase::Preflight, message.into(), hint))

@@ -2,7 +2,7 @@
 
 use polyarch::engine::EngineFacts;
 use polyarch::facts::{Builder, SocketOwner};
-use polyarch::plan::{EngineHost, EngineName};
+use polyarch::plan::{Endpoint, EngineName};
 use polyarch::run::Failure;
 use serde::Serialize;
 
@@ -13,7 +13,7 @@ pub(crate) struct Candidate {
     pub(crate) name: EngineName,
     pub(crate) origin: Origin,
     /// The address to ask, or the reason why polyarch cannot ask.
-    pub(crate) address: Result<EngineHost, Unasked>,
+    pub(crate) address: Result<Endpoint, Unasked>,
     pub(crate) used: Used,
 }
 

@@ -2,6 +2,7 @@
 
 use polyarch::engine::{ApiVersion, EngineFacts, ImageStore};
 use polyarch::facts::{Builder, SocketOwner};
+use polyarch::plan::EngineHost;
 use polyarch::run::{Failure, Phase};
 
 use super::listed::{Candidate, Listed, Origin, State, Unasked, Used};
@@ -9,7 +10,8 @@ use super::listed::{Candidate, Listed, Origin, State, Unasked, Used};
 fn facts(store: ImageStore, runs: &[&str]) -> State {
     let runs: Vec<polyarch::oci::Platform> = runs.iter().map(|platform| platform.parse().unwrap()).collect();
     let (api, platform) = (ApiVersion { major: 1, minor: 51 }, runs[0].clone());
-    State::Reachable(EngineFacts { version: "28.5.2".into(), api, platform, runs, store, runc: None })
+    let (version, buildkit, api) = ("28.5.2".into(), api.buildkit(), Some(api));
+    State::Reachable(EngineFacts { version, api, buildkit, platform, runs, store, runc: None })
 }
 
 fn failed(name: &str) -> Failure {
@@ -21,7 +23,7 @@ fn listed(name: &str, origin: Origin, host: &str, state: State) -> Listed {
     let candidate = Candidate {
         name: name.parse().unwrap(),
         used: if origin == Origin::Plan { Used::Yes } else { Used::No },
-        address: Ok(host.parse().unwrap()),
+        address: Ok(host.parse::<EngineHost>().unwrap().into()),
         origin,
     };
     Listed { candidate, state, seconds: Some(0.5) }

@@ -74,6 +74,7 @@ fn of_facts(facts: &EngineFacts, width: Option<usize>) -> [String; 4] {
     let store = match facts.store {
         ImageStore::Containerd => "containerd",
         ImageStore::GraphDriver => "graph driver",
+        ImageStore::None => "none",
     };
     // The variants of the own processor say little in a table.
     let own: Vec<_> = if width.is_some() { own.into_iter().take(1).collect() } else { own };

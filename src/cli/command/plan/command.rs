@@ -32,8 +32,8 @@ impl Defaults {
     /// An engine that docker's configuration does not name is an error only when a build needs the engine.
     fn of(plan: &Plan, settings: &Settings) -> Self {
         let is_embedded = plan.registry == RegistryChoice::Unnamed && !settings.is_ci();
-        let found = plan.engines.is_empty().then(|| settings.default_engine().ok()).flatten();
-        let engine = found.map(|(host, source)| DefaultEngine { host: host.to_string(), named_by: source.to_string() });
+        let found = plan.engines.is_empty().then(|| settings.engine().ok()).flatten();
+        let engine = found.map(|(host, named_by)| DefaultEngine { host: host.to_string(), named_by });
         Self { registry: is_embedded.then_some("local"), engine }
     }
 

@@ -40,6 +40,15 @@ pub enum EngineHostError {
         "an ssh host has the form ssh://[USER@]HOST[:PORT][/SOCKET], without a password and without other characters"
     )]
     Ssh,
+    /// Not an address of BuildKit.
+    #[error(
+        "an address of BuildKit has the form unix:///path/to.sock, tcp://host:port, ssh://user@host, \
+         docker-container://NAME, podman-container://NAME or kube-pod://POD, without other characters in its names"
+    )]
+    BuildKit,
+    /// Not the name of a builder.
+    #[error("the name of a builder has only letters, digits, `_`, `.` and `-`, and begins with a letter or a digit")]
+    Builder,
 }
 
 impl EngineHostError {
@@ -50,6 +59,10 @@ impl EngineHostError {
                 Some("write settings such as a jump host or a key into ~/.ssh/config, under the name of the host")
             }
             Self::NotYet(_) | Self::Form => Some("use unix:///path/to.sock, tcp://host:port or ssh://user@host"),
+            Self::BuildKit => {
+                Some("write such an address, as in kube-pod://buildkitd-0?namespace=ci; a TCP address needs its port")
+            }
+            Self::Builder => Some("run `docker buildx ls` to see the names of your builders"),
         }
     }
 }

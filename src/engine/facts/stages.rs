@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::facts::EngineFacts;
+use super::engine_facts::EngineFacts;
 use crate::buildkit::BaseImage;
 use crate::context::{AddedStages, StageName};
 use crate::plan::{BuildSpec, ImageName, NamedContext};
@@ -54,7 +54,15 @@ images:
 
     fn facts(minor: u16) -> EngineFacts {
         let (platform, api) = ("linux/amd64".parse().unwrap(), ApiVersion { major: 1, minor });
-        EngineFacts { version: "x".into(), api, platform, runs: Vec::new(), store: ImageStore::GraphDriver, runc: None }
+        EngineFacts {
+            version: "x".into(),
+            api: Some(api),
+            buildkit: api.buildkit(),
+            platform,
+            runs: Vec::new(),
+            store: ImageStore::GraphDriver,
+            runc: None,
+        }
     }
 
     #[test]

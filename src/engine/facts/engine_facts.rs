@@ -1,15 +1,17 @@
 //! The facts that an engine reports about itself.
 
-use super::error::EngineErrorKind;
+use crate::buildkit::{BuildKitVersion, Workers};
 use crate::oci::Platform;
 
 /// The facts that an engine reports about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineFacts {
-    /// Its version: `28.5.2`.
+    /// Its version: `28.5.2`, or `BuildKit 0.25.1` without a Docker Engine.
     pub version: String,
-    /// Its API version.
-    pub api: ApiVersion,
+    /// The version of its REST API. BuildKit alone has none.
+    pub api: Option<ApiVersion>,
+    /// The version of its BuildKit. The API version of an engine decides, because old engines do not report it.
+    pub buildkit: BuildKitVersion,
     /// The platform of its processor: from BuildKit's worker, or else from the engine.
     pub platform: Platform,
     /// The platforms that its BuildKit can run, its own first. They include the platforms that binfmt emulates.
@@ -27,6 +29,8 @@ pub enum ImageStore {
     GraphDriver,
     /// containerd's image store: an image id is the digest of its manifest.
     Containerd,
+    /// BuildKit alone keeps no images: an image id is the digest of its manifest.
+    None,
 }
 
 /// The first API that lists the manifests of an image with their descriptors.
@@ -46,7 +50,7 @@ impl EngineFacts {
     /// API before 1.48 can hold one, but they do not report enough to prove it.
     #[must_use]
     pub fn names_indexes(&self) -> bool {
-        self.store == ImageStore::Containerd && self.api >= MANIFESTS_API
+        self.store == ImageStore::Containerd && self.api >= Some(MANIFESTS_API)
     }
 
     /// Whether the engine's own processor runs programs of `platform`. BuildKit's worker runs a program of each variant
@@ -60,16 +64,16 @@ impl EngineFacts {
     }
 
     /// The facts in the engine's answers. Its BuildKit has not listed its platforms yet.
-    pub(super) fn of(
+    pub(in crate::engine) fn of(
         version: &bollard::models::SystemVersion,
         info: &bollard::models::SystemInfo,
-    ) -> Result<Self, EngineErrorKind> {
+    ) -> Result<Self, String> {
         let text = |field: &Option<String>| field.clone().unwrap_or_default();
         let (os, architecture) = (text(&version.os), text(&version.arch));
         let platform = Platform::new(&os, &architecture, None)
-            .map_err(|_| EngineErrorKind::NoBuildKit(format!("it reports the platform {os:?}/{architecture:?}")))?;
+            .map_err(|_| format!("it reports the platform {os:?}/{architecture:?}"))?;
         let api = text(&version.api_version);
-        let api = parse_api(&api).ok_or_else(|| EngineErrorKind::NoBuildKit(format!("it reports the API {api:?}")))?;
+        let api = ApiVersion::parse(&api).ok_or_else(|| format!("it reports the API {api:?}"))?;
         let containerd = info
             .driver_status
             .iter()
@@ -78,19 +82,60 @@ impl EngineFacts {
         let store = if containerd { ImageStore::Containerd } else { ImageStore::GraphDriver };
         let runc =
             version.components.iter().flatten().find(|part| part.name == "runc").map(|part| part.version.clone());
-        Ok(Self { version: text(&version.version), api, runs: vec![platform.clone()], platform, store, runc })
+        Ok(Self {
+            version: text(&version.version),
+            api: Some(api),
+            buildkit: api.buildkit(),
+            runs: vec![platform.clone()],
+            platform,
+            store,
+            runc,
+        })
+    }
+
+    /// The facts of a BuildKit without a Docker Engine. Its workers list their own platform first.
+    pub(in crate::engine) fn of_buildkit(workers: Workers) -> Result<Self, String> {
+        let platform = workers.platforms.first().cloned().ok_or("it lists no platform")?;
+        Ok(Self {
+            version: format!("BuildKit {}", workers.version),
+            api: None,
+            buildkit: workers.version,
+            runs: runs(&platform, workers.platforms),
+            platform,
+            store: ImageStore::None,
+            runc: None,
+        })
     }
 
     /// The same facts, with the platforms that BuildKit's worker `listed`.
-    pub(super) fn with_listed(self, listed: Vec<Platform>) -> Self {
+    pub(in crate::engine) fn with_listed(self, listed: Vec<Platform>) -> Self {
         let platform = own(self.platform, &listed);
         Self { runs: runs(&platform, listed), platform, ..self }
     }
 }
 
-fn parse_api(text: &str) -> Option<ApiVersion> {
-    let (major, minor) = text.split_once('.')?;
-    Some(ApiVersion { major: major.parse().ok()?, minor: minor.parse().ok()? })
+impl ApiVersion {
+    /// The APIs that came with a new BuildKit, and its version (moby, `vendor.mod` of the first release with that API).
+    const BUILDKITS: [(u16, BuildKitVersion); 6] = [
+        (48, BuildKitVersion::new(0, 19, 0)),
+        (46, BuildKitVersion::new(0, 14, 0)),
+        (45, BuildKitVersion::new(0, 13, 0)),
+        (44, BuildKitVersion::new(0, 12, 0)),
+        (43, BuildKitVersion::new(0, 11, 0)),
+        (42, BuildKitVersion::new(0, 10, 0)),
+    ];
+
+    fn parse(text: &str) -> Option<Self> {
+        let (major, minor) = text.split_once('.')?;
+        Some(Self { major: major.parse().ok()?, minor: minor.parse().ok()? })
+    }
+
+    /// The oldest BuildKit of an engine with this API.
+    #[must_use]
+    pub fn buildkit(self) -> BuildKitVersion {
+        let known = Self::BUILDKITS.iter().find(|(minor, _)| self >= Self { major: 1, minor: *minor });
+        known.map_or(BuildKitVersion::new(0, 8, 0), |(_, version)| *version)
+    }
 }
 
 /// The processor's platform: the first platform in BuildKit's list with the engine's architecture. The engine itself
@@ -119,7 +164,8 @@ mod tests {
         let listed = listed.iter().map(|one| one.parse().unwrap()).collect();
         let (platform, api) = (said.parse().unwrap(), ApiVersion { major: 1, minor: 51 });
         let store = ImageStore::Containerd;
-        let facts = EngineFacts { version: "28".into(), api, platform, runs: Vec::new(), store, runc: None };
+        let (version, buildkit, api, runs) = ("28".into(), api.buildkit(), Some(api), Vec::new());
+        let facts = EngineFacts { version, api, buildkit, platform, runs, store, runc: None };
         facts.with_listed(listed)
     }
 

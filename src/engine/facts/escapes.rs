@@ -1,6 +1,7 @@
 //! Versions of an engine's parts with known escapes: ways from a build to the engine's machine.
 
-use super::facts::EngineFacts;
+use super::engine_facts::{EngineFacts, ImageStore};
+use crate::buildkit::BuildKitVersion;
 
 /// The numbers of a version. The text after them has no meaning: `20.10.24+dfsg1`.
 type Version = (u32, u32, u32);
@@ -8,6 +9,8 @@ type Version = (u32, u32, u32);
 /// The first Engine whose BuildKit is fixed: 25.0.2 has BuildKit 0.12.5. No release of 24.0 has that BuildKit
 /// (moby/moby, release notes of 24.0.9 and 25.0.2).
 const BUILDKIT: (Version, &str) = ((25, 0, 2), "CVE-2024-23651, CVE-2024-23652, CVE-2024-23653");
+/// The same for a BuildKit without an engine.
+const BUILDKIT_ALONE: BuildKitVersion = BuildKitVersion::new(0, 12, 5);
 /// The first runc that prevents access to the machine's files through a step's working directory.
 const WORKING_DIRECTORY: (Version, &str) = ((1, 1, 12), "CVE-2024-21626");
 /// The CVEs that runc 1.2.8 and 1.3.3 fix.
@@ -19,7 +22,13 @@ impl EngineFacts {
     #[must_use]
     pub fn escapes(&self) -> Vec<String> {
         let mut found = Vec::new();
-        if version(&self.version).is_some_and(|version| version < BUILDKIT.0) {
+        let is_old = match self.store {
+            ImageStore::None => self.buildkit < BUILDKIT_ALONE,
+            ImageStore::GraphDriver | ImageStore::Containerd => {
+                version(&self.version).is_some_and(|version| version < BUILDKIT.0)
+            }
+        };
+        if is_old {
             found.push(format!("its BuildKit ({})", BUILDKIT.1));
         }
         if let Some(runc) = &self.runc
@@ -51,13 +60,14 @@ fn version(text: &str) -> Option<Version> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::facts::{ApiVersion, ImageStore};
+    use super::super::engine_facts::ApiVersion;
     use super::*;
 
     fn escapes(engine: &str, runc: Option<&str>) -> String {
         let facts = EngineFacts {
             version: engine.into(),
-            api: ApiVersion { major: 1, minor: 41 },
+            api: Some(ApiVersion { major: 1, minor: 41 }),
+            buildkit: BuildKitVersion::new(0, 8, 0),
             platform: "linux/amd64".parse().unwrap(),
             runs: Vec::new(),
             store: ImageStore::GraphDriver,
