@@ -76,7 +76,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for HeardStream<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for HeardStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        match ready!(Pin::new(&mut self.stream).poll_write(cx, bytes)) {
+            // The other end refused the connection. The reader finds its reason.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe && self.head.len() < HEAD => {
+                Poll::Ready(Ok(bytes.len()))
+            }
+            written => Poll::Ready(written),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

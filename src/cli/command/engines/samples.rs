@@ -29,6 +29,11 @@ fn listed(name: &str, origin: Origin, host: &str, state: State) -> Listed {
     Listed { candidate, state, seconds: Some(0.5) }
 }
 
+/// A list with a BuildKit that keeps no images.
+pub(super) fn without_images() -> Vec<Listed> {
+    vec![listed("far", Origin::Plan, "unix:///run/buildkitd.sock", facts(ImageStore::None, &["linux/amd64"]))]
+}
+
 /// A list with an engine of each origin and each state.
 pub(super) fn every_kind() -> Vec<Listed> {
     let arm = facts(ImageStore::Containerd, &["linux/arm64", "linux/arm/v7"]);

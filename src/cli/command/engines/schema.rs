@@ -8,7 +8,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::super::document::as_json;
-    use super::super::samples::every_kind;
+    use super::super::samples::{every_kind, without_images};
     use super::*;
     use crate::cli::output::display::held::Held;
 
@@ -16,6 +16,7 @@ mod tests {
     fn engines_schema_has_exactly_the_fields_that_documents_use() {
         let mut held = Held::new(SCHEMA);
         held.hold(&as_json(&every_kind()));
+        held.hold(&as_json(&without_images()));
         held.hold(&as_json(&[]));
         assert_eq!(held.unseen(), BTreeSet::new());
     }
