@@ -1,6 +1,7 @@
 //! What the program prints and how it exits, whole: each transcript is a file in `tests/cli/`. `SNAPSHOTS=overwrite`
 //! writes them; read the difference before you commit it.
 
+mod doctor;
 mod engines;
 mod habits;
 mod registries;

@@ -90,7 +90,7 @@ async fn readme_console_commands_are_valid() {
             ran
         };
         let expected = match command[0].as_str() {
-            "build" => 3,
+            "build" | "doctor" => 3,
             // No engine is there to pull.
             "verify" if typed.contains(&"--pull") => 3,
             // Nothing listens on port 9.
@@ -103,7 +103,10 @@ async fn readme_console_commands_are_valid() {
             "join" => 6,
             _ => 0,
         };
-        assert_eq!(ran.finish().await.code(), expected, "{command:?}");
+        let code = ran.finish().await.code();
+        // This machine may have an engine at the default socket.
+        let finds_none = command[0] == "engines" && code == 3;
+        assert!(code == expected || finds_none, "{command:?}: {code}");
     });
     futures::future::join_all(taken).await;
 }

@@ -10,7 +10,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::args::command_line::{Cli, Command, Doctor};
+use super::args::command_line::{Cli, Command};
 use super::args::habits;
 use super::args::refusal::Refusal;
 use super::args::shared::OutputArgs;
@@ -80,7 +80,7 @@ async fn run(command: &Command, settings: &Settings) -> Result<ExitCode, Refusal
         Command::Images(args) => images::run(args, settings).await,
         Command::Clean(args) => clean::run(args, settings).await,
         Command::Engines(args) => Box::pin(engines::run(args, settings)).await,
-        Command::Doctor(Doctor::Ecr(args)) => doctor::ecr(args, settings).await,
+        Command::Doctor(args) => doctor::run(args, settings).await,
         Command::Plan(args) => plan::run(args, settings).await,
         Command::Schema(args) => schema::run(args),
         Command::Prune(args) => prune::run(args, settings).await,

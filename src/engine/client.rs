@@ -1,11 +1,14 @@
 //! The client of an engine that polyarch has reached and identified: Docker Engine, or BuildKit alone.
 
 use std::io;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use bollard::Docker;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::error::{EngineError, EngineErrorKind};
 use super::facts::{ApiVersion, EngineFacts};
@@ -24,6 +27,15 @@ const BUILDER: Duration = Duration::from_secs(30);
 /// The first API with a platform for pushes. Without a platform, an engine with the containerd store may push something
 /// other than the image that it built (moby#47679).
 const PUSH_PLATFORM_API: ApiVersion = ApiVersion { major: 1, minor: 46 };
+
+/// The clock and the disk of an engine, if it reports them.
+#[derive(Debug, Clone)]
+pub struct EngineCondition {
+    /// The time on its clock.
+    pub clock: Option<SystemTime>,
+    /// The directory of its images.
+    pub directory: Option<PathBuf>,
+}
 
 /// An engine: a Docker Engine with its BuildKit, or a BuildKit alone.
 pub struct Engine {
@@ -155,6 +167,19 @@ impl Engine {
             digest.parse().map_err(|_| EngineErrorKind::NoProof(format!("the engine reports the digest {digest:?}")))
         };
         within(ANSWER, asking).await.map_err(|kind| self.error(format!("look up {reference} in the registry"), kind))
+    }
+
+    /// The clock and the disk of the engine. BuildKit alone reports neither.
+    ///
+    /// # Errors
+    /// The engine does not answer, or it is a BuildKit alone.
+    pub async fn condition(&self) -> Result<EngineCondition, EngineError> {
+        let asking = async {
+            let info = self.docker()?.info().await.map_err(classify)?;
+            let clock = info.system_time.and_then(|time| OffsetDateTime::parse(&time, &Rfc3339).ok());
+            Ok(EngineCondition { clock: clock.map(Into::into), directory: info.docker_root_dir.map(Into::into) })
+        };
+        within(ANSWER, asking).await.map_err(|kind| self.error("report its condition".into(), kind))
     }
 
     pub(super) fn error(&self, operation: String, kind: EngineErrorKind) -> EngineError {

@@ -24,7 +24,7 @@ pub use crate::buildkit::{
     cache_directories, directories, given_dockerfile,
 };
 pub use build::BuiltImage;
-pub use client::Engine;
+pub use client::{Engine, EngineCondition};
 pub use error::{EngineError, EngineErrorKind};
 pub use facts::{ApiVersion, EngineFacts, ImageStore, Needs, NewerProgram, WayToStore};
 pub use naming::PlatformImage;

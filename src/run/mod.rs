@@ -3,6 +3,7 @@
 mod build;
 pub mod clean;
 mod copy;
+mod doctor;
 pub(crate) mod event;
 mod fetch;
 mod images;
@@ -19,6 +20,7 @@ mod verify;
 pub use build::check::*;
 pub use build::pipeline::*;
 pub use copy::*;
+pub use doctor::*;
 pub use event::cause::{Cause, Reason};
 pub use event::events::*;
 pub use event::phase::Phase;

@@ -67,6 +67,7 @@ async fn engines_lists_each_source_with_its_state() {
     assert!(lab["failure"]["message"].as_str().unwrap().contains("No such file"), "{lab:#}");
     assert!(found(&listed, "windows")["failure"]["message"].as_str().unwrap().contains("npipe://"));
     let ci = found(&listed, "ci");
+    assert_eq!((&ci["plan"], &ci["reachable"]), (&"ci: { builder: ci }".into(), &Value::Null));
     assert_eq!(
         (&ci["driver"], &ci["current"], &ci["native"][0]),
         (&"docker-container".into(), &true.into(), &"linux/arm64".into())

@@ -1,5 +1,6 @@
 //! Engines that are not there, not willing, or not for the platform.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use super::world::{HELLO, World, says};
@@ -235,6 +236,30 @@ async fn server_that_is_not_a_buildkit_engine_is_refused() {
         says(&finished, &[words, "engine default", "DOCKER_HOST"]);
         world.assert_untouched();
     }
+}
+
+#[tokio::test]
+async fn hint_names_the_builder_that_can_do_more_than_the_engine() {
+    let world = World::start(Script::default()).await;
+    world.plan(&HELLO.replace("tags:", "provenance: max\n    cache: { registry: true }\n    tags:"));
+    let told = world.build().await.expect_code(3);
+    says(&told, &["its image store cannot hold such an image", "containerd image store, 24.0 or newer"]);
+    let instances = world.home.docker_config().join("buildx/instances");
+    fs::create_dir_all(&instances).unwrap();
+    for (driver, line) in [
+        ("docker-container", "`engines: { default: { builder: ci } }`, or remove the key"),
+        ("docker", "containerd image store, 24.0 or newer"),
+    ] {
+        let builder = format!(r#"{{"Name":"ci","Driver":"{driver}","Nodes":[{{"Name":"ci0","Endpoint":"x"}}]}}"#);
+        fs::write(instances.join("ci"), builder).unwrap();
+        says(&world.build().await.expect_code(3), &[line]);
+    }
+    let builder = r#"{"Name":"ci","Driver":"kubernetes","Nodes":[]}"#;
+    fs::write(instances.join("ci"), builder).unwrap();
+    let run = world.run(&["build"]).env("BUILDX_BUILDER", "ci");
+    let told = run.finish().await.expect_code(3);
+    says(&told, &["build on your builder of buildx: `engines: { default: { builder: current } }`"]);
+    assert_eq!(world.engine.counts().solves.started, 0);
 }
 
 /// What BuildKit knows since 0.10, and what it always knew.

@@ -16,6 +16,9 @@ static VERIFY: LazyLock<Validator> =
 static ENGINES: LazyLock<Validator> =
     LazyLock::new(|| validator(include_str!("../../src/cli/command/engines/schema.json")));
 
+static DOCTOR: LazyLock<Validator> =
+    LazyLock::new(|| validator(include_str!("../../src/cli/command/doctor/schema.json")));
+
 /// How the first line of `--progress json` begins.
 const FIRST: &str = r#"{"at":0.0,"event":"polyarch""#;
 
@@ -46,6 +49,7 @@ pub(crate) fn hold_results(args: &[String], printed: &str) {
     let others = says(&["--check"]) || says(&["--dry-run"]);
     let schema = match args.first().map(String::as_str) {
         Some("verify") if says(&["--json"]) || says(&["--format", "json"]) => &VERIFY,
+        Some("doctor") if says(&["--json"]) && !says(&["ecr"]) => &DOCTOR,
         Some("engines") if says(&["--json"]) || says(&["--format", "json"]) => &ENGINES,
         Some("build" | "join" | "copy") if says(&["--format", "json"]) && !others => &RESULTS,
         _ => return,

@@ -7,7 +7,7 @@ use super::clean::CleanArgs;
 use super::edit::EditArgs;
 use super::help;
 use super::images::ImagesArgs;
-use super::shared::RepositoryArgs;
+use super::tools::DoctorArgs;
 use super::tools::Document;
 use super::tools::EnginesArgs;
 use super::tools::Form;
@@ -15,7 +15,6 @@ use super::tools::PruneArgs;
 use super::tools::{CompletionsArgs, ManArgs};
 use super::verify::VerifyArgs;
 use crate::cli::args::shared::{OutputArgs, PlanArgs, RegistryArgs};
-use crate::cli::args::values::Format;
 use crate::cli::args::values::Matrix;
 use crate::cli::args::values::Progress;
 
@@ -104,9 +103,14 @@ pub(crate) enum Command {
     /// `polyarch build` uses here. If no engine answers within 10 s, the exit code is 3.
     #[command(after_long_help = help::ENGINES)]
     Engines(EnginesArgs),
-    /// Check your access to a registry, step by step
-    #[command(subcommand)]
-    Doctor(Doctor),
+    /// Check your plan, engines and registries, step by step
+    ///
+    /// polyarch resolves your plan, and connects to its engines. It compares their clocks, and looks at their emulation and
+    /// their disks. It then asks each registry from here and from each engine, and begins an upload to check your login. At
+    /// the end it makes all checks of `polyarch build`, and builds nothing. Each step has its time and its remedy. The exit
+    /// code is 0 if a build can start, and otherwise the code of that build.
+    #[command(after_long_help = help::DOCTOR)]
+    Doctor(DoctorArgs),
     /// Check the plan, and print it as a table
     #[command(after_long_help = help::PLAN)]
     Plan(PlanCommandArgs),
@@ -379,33 +383,6 @@ pub(crate) struct DigestArgs {
     pub(crate) platform: Option<String>,
     #[command(flatten)]
     pub(crate) registries: RegistryArgs,
-}
-
-/// The registry that is checked.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Doctor {
-    /// Check your identity, your login and your rights at Amazon ECR
-    ///
-    /// polyarch checks your region, identity, token, login and repositories. It then checks which tags may move and
-    /// whether you may push layers. It creates nothing: it begins an upload and does not continue it. A failed step is
-    /// exit code 3.
-    #[command(after_long_help = help::DOCTOR)]
-    Ecr(DoctorEcrArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct DoctorEcrArgs {
-    /// Repositories, or images of your plan [default: all images]
-    #[arg(value_name = "IMAGE|HOST/REPOSITORY")]
-    pub(crate) what: Vec<String>,
-    #[command(flatten)]
-    pub(crate) repositories: RepositoryArgs,
-    /// Set the form of the results on stdout
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t, help_heading = "Output")]
-    pub(crate) format: Format,
-    /// Print the findings as JSON, as --format json does
-    #[arg(long, conflicts_with = "format", help_heading = "Output")]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -142,10 +142,17 @@ pub(super) const ENGINES: &str = "\
 Examples:
   # Find your engines, and the lines for `engines:` of your plan
   polyarch engines
-  # Print the platforms of all engines that answer
-  polyarch engines --json | jq -r '.engines[] | select(.reachable) | .name'";
+  # Write everything that polyarch found into a file
+  polyarch engines --json > engines.json";
 
 pub(super) const DOCTOR: &str = "\
+Examples:
+  # Find out whether `polyarch build` can start
+  polyarch doctor
+  # Check another registry before you use it in the plan
+  polyarch doctor --registry ghcr.io/acme";
+
+pub(super) const DOCTOR_ECR: &str = "\
 Examples:
   # Check every image of build.yaml that is published to Amazon ECR
   polyarch doctor ecr

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use polyarch::run::REPORT_SCHEMA;
 
-use super::{engines, verify};
+use super::{doctor, engines, verify};
 use crate::cli::args::command_line::SchemaArgs;
 use crate::cli::args::refusal::Refusal;
 use crate::cli::args::tools::Document;
@@ -21,6 +21,7 @@ impl Document {
             Self::Results => output::schema::RESULTS_SCHEMA,
             Self::Verify => verify::SCHEMA,
             Self::Engines => engines::SCHEMA,
+            Self::Doctor => doctor::SCHEMA,
         }
     }
 }

@@ -100,7 +100,7 @@ impl PlanFile {
         if !self.native && plan.builds().next().is_none() {
             return Ok((plan, Engines::none()));
         }
-        let engines = engines(&plan, settings)?.reach().await?;
+        let engines = engines(&plan, settings)?.reach().await?.beside(settings.own_builder());
         if !self.native {
             return Ok((plan, engines));
         }
@@ -155,6 +155,16 @@ pub(crate) async fn engines_of(plan: &Plan, settings: &Settings) -> Result<Engin
 /// Connects to the engine that the environment names, for commands without a plan.
 pub(crate) async fn default_engines(settings: &Settings) -> Result<Engines, Vec<Failure>> {
     by_environment(settings, Vec::new()).map_err(|failure| vec![failure])?.reach().await
+}
+
+/// The engines that the plan's jobs may need. polyarch does not connect to them.
+pub(crate) fn engine_specs(plan: &Plan, settings: &Settings) -> Result<Vec<EngineSpec>, Failure> {
+    engines(plan, settings).map(|wanted| wanted.specs)
+}
+
+/// The engine that the environment names. polyarch does not connect to it.
+pub(crate) fn default_specs(settings: &Settings) -> Result<Vec<EngineSpec>, Failure> {
+    by_environment(settings, Vec::new()).map(|wanted| wanted.specs)
 }
 
 fn by_environment(settings: &Settings, platforms: Vec<Platform>) -> Result<Wanted, Failure> {

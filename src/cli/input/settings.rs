@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use polyarch::auth::{AuthError, BuildProxies, CredentialSource, DockerConfig, Logins};
 use polyarch::ecr::{Ecr, EcrLogins};
-use polyarch::facts::{FoundEngine, HostSource, default_engine};
+use polyarch::facts::{Builder, DEFAULT_HOST, FoundEngine, HostSource, builders, default_engine};
 use polyarch::plan::{BuildKitHost, Endpoint, EngineHost, EngineHostError, NamedRegistry};
 use polyarch::registry::{Backoff, ClientConfig, Notice, Proxies, Timeouts};
 use polyarch::run::{Failure, Phase, Registry};
@@ -144,12 +144,35 @@ impl Settings {
         })
     }
 
+    /// Whether a variable names an engine of docker.
+    pub(crate) fn has_docker_variable(&self) -> bool {
+        ["DOCKER_HOST", "DOCKER_CONTEXT"].iter().any(|name| self.var(name).is_some())
+    }
+
+    /// The builders of buildx. buildx remembers the builder in use for each docker context or address.
+    pub(crate) fn builders(&self) -> Vec<Builder> {
+        let endpoint = self.docker_host().map_or_else(
+            |_| DEFAULT_HOST.to_owned(),
+            |found| match found.source {
+                HostSource::Context(name) => name,
+                HostSource::DockerHost | HostSource::Default => found.host,
+            },
+        );
+        builders(&self.environment, &self.docker_config(), &endpoint)
+    }
+
+    /// The value of `builder:` in a plan for a builder with a BuildKit of its own, if this machine has such a builder.
+    pub(crate) fn own_builder(&self) -> Option<String> {
+        let own: Vec<_> = self.builders().into_iter().filter(Builder::has_own_buildkit).collect();
+        let has_current = own.iter().any(|builder| builder.is_current);
+        if has_current { Some("current".to_owned()) } else { own.into_iter().next().map(|builder| builder.name) }
+    }
+
     /// The engine of a plan that names none, and the setting that names it. `BUILDKIT_HOST` takes precedence over docker's
     /// configuration, but not over docker's variables.
     pub(crate) fn engine(&self) -> Result<(Endpoint, String), Failure> {
         const NAMED: &str = "BUILDKIT_HOST";
-        let is_dockers = ["DOCKER_HOST", "DOCKER_CONTEXT"].iter().any(|name| self.var(name).is_some());
-        let Some(address) = self.var(NAMED).filter(|_| !is_dockers) else {
+        let Some(address) = self.var(NAMED).filter(|_| !self.has_docker_variable()) else {
             let (host, source) = self.default_engine()?;
             return Ok((host.into(), source.to_string()));
         };

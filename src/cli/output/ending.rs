@@ -81,8 +81,9 @@ pub(crate) fn refuse_files(failures: Vec<Failure>, output: &OutputArgs, settings
 }
 
 /// Prints a refusal and returns its report.
-fn refused(refusal: &Refusal, output: &OutputArgs, settings: &Settings) -> Report {
-    let failures = match refusal {
+/// The failures of a refusal, each with its place in one line.
+pub(crate) fn failures(refusal: &Refusal) -> Vec<Failure> {
+    match refusal {
         Refusal::Plan(errors) => {
             errors.problems.iter().map(|problem| placed_failure(&errors.source.path, problem)).collect()
         }
@@ -90,8 +91,11 @@ fn refused(refusal: &Refusal, output: &OutputArgs, settings: &Settings) -> Repor
             problems(files).map(|(file, problem)| placed_failure(Path::new(&*file.name), &problem)).collect()
         }
         Refusal::Failures(failures) => failures.clone(),
-    };
-    let events: Vec<_> = failures.into_iter().map(Event::Failed).collect();
+    }
+}
+
+fn refused(refusal: &Refusal, output: &OutputArgs, settings: &Settings) -> Report {
+    let events: Vec<_> = failures(refusal).into_iter().map(Event::Failed).collect();
     let at = settings.began.elapsed();
     let mut report = Report::new(SystemTime::now().checked_sub(at).unwrap_or_else(SystemTime::now));
     for event in &events {

@@ -6,7 +6,7 @@ use super::agents::Agents;
 use super::bases;
 use super::cautions;
 use super::inputs;
-use super::repositories;
+use super::repositories::{self, Missing};
 use super::request::BuildRun;
 use super::routes;
 use super::secrets::Secrets;
@@ -33,11 +33,24 @@ pub(in crate::run) struct Ready {
 
 /// Checks that the contexts, the secrets, the ssh agents, the base images and the images to import exist. Also checks
 /// that tags may move, and that each engine that builds reaches the registry.
+///
+/// polyarch creates missing repositories last, so that it leaves nothing behind if another check fails.
 pub(in crate::run) async fn build(
     run: &BuildRun,
     schedule: &Schedule,
     targets: &[Target],
 ) -> Result<Ready, Vec<Failure>> {
+    let (mut ready, missing) = check(run, schedule, targets).await?;
+    ready.events.extend(missing.create().await?);
+    Ok(ready)
+}
+
+/// Makes the checks of [`build`], and creates nothing.
+pub(in crate::run) async fn check<'a>(
+    run: &'a BuildRun,
+    schedule: &'a Schedule,
+    targets: &'a [Target],
+) -> Result<(Ready, Missing<'a>), Vec<Failure>> {
     let mut faults = inputs::context_faults(schedule);
     let secrets = Secrets::read(schedule, &run.environment).unwrap_or_else(|missing| {
         faults.extend(missing);
@@ -63,19 +76,18 @@ pub(in crate::run) async fn build(
         return Err(faults.into_iter().chain(chosen.err().into_iter().flatten()).collect());
     }
     let chosen = chosen?;
-    let created = if run.goal.pushes() {
-        // polyarch creates repositories last, so that it leaves nothing behind if another check fails.
-        repositories::check(&run.plan, targets, &run.registries.first).await?.create().await?
+    let missing = if run.goal.pushes() {
+        repositories::check(&run.plan, targets, &run.registries.first).await?
     } else {
-        Vec::new()
+        Missing::default()
     };
     let warnings = warnings::warnings(schedule, &run.engines);
     let cautions = cautions::cautions(schedule, &run.engines, &run.plan.silence);
     let unjoined = warnings::without_arch_tags(&run.plan, run.goal);
     let warnings =
         warnings.into_iter().chain(unjoined).chain(secrets.warnings()).chain(cautions).chain(routes.warnings);
-    let events = warnings.map(Event::Warning).chain(created).collect();
-    Ok(Ready { secrets, agents, chosen, events })
+    let events = warnings.map(Event::Warning).collect();
+    Ok((Ready { secrets, agents, chosen, events }, missing))
 }
 
 /// Checks that the images to import exist, that tags may move, and that the engines reach the registry.

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::request::BuildRun;
 use crate::engine::{Engine, EngineError, EngineErrorKind};
 use crate::oci::{RegistryHost, Repository, Tag};
-use crate::plan::Endpoint;
+use crate::plan::{Endpoint, EngineSpec};
 use crate::run::event::failure::failure;
 use crate::run::event::{Failure, Phase, Warning};
 use crate::run::publish::target::Target;
@@ -74,9 +74,7 @@ pub(in crate::run) async fn check(run: &BuildRun, schedule: &Schedule, targets: 
         match route {
             Route::Open | Route::Unknown(_) => {}
             Route::Closed(obstacle, why) => {
-                let message = format!("engine {} cannot reach registry {}: {why}", spec.name, first.host());
-                let hint = obstacle.hint(first.host(), &spec.host);
-                routes.failures.push(failure(Phase::Preflight, &message, Some(hint)));
+                routes.failures.push(closed(spec, first.host(), obstacle, &why));
             }
             Route::Silent(why) => {
                 let message = format!("engine {} may not reach registry {}: {why}", spec.name, first.host());
@@ -87,6 +85,12 @@ pub(in crate::run) async fn check(run: &BuildRun, schedule: &Schedule, targets: 
         }
     }
     routes
+}
+
+/// The failure of an engine that does not reach the registry.
+pub(in crate::run) fn closed(spec: &EngineSpec, registry: &RegistryHost, obstacle: Obstacle, why: &str) -> Failure {
+    let message = format!("engine {} cannot reach registry {registry}: {why}", spec.name);
+    failure(Phase::Preflight, &message, Some(obstacle.hint(registry, &spec.host)))
 }
 
 /// Asks `engine` whether it reaches the registry of `repository`.
@@ -155,7 +159,7 @@ fn without_request(message: &str) -> &str {
 
 impl Obstacle {
     /// The next step for the user of the engine at `engine`.
-    pub(in crate::run) fn hint(self, registry: &RegistryHost, engine: &Endpoint) -> String {
+    fn hint(self, registry: &RegistryHost, engine: &Endpoint) -> String {
         match self {
             Self::Network if registry.is_loopback() && !engine.is_on_this_machine() => {
                 "name the registry by an address that both machines know: loopback is a different registry on each"

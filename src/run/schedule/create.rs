@@ -7,7 +7,7 @@ use super::engines::{Engines, Reached};
 use super::goal::Goal;
 use super::names;
 use super::order;
-use crate::engine::Needs;
+use crate::engine::{Needs, WayToStore};
 use crate::plan::Plan;
 use crate::run::event::failure::failure;
 use crate::run::event::{Failure, Phase};
@@ -20,7 +20,8 @@ use crate::run::event::{Failure, Phase};
 pub(in crate::run) fn schedule(plan: &Plan, engines: &Engines, goal: Goal) -> Result<Schedule, Vec<Failure>> {
     let assigned = assign(plan, &engines.candidates());
     let schedule = assigned.map_err(|errors| errors.iter().map(unassigned).collect::<Vec<_>>())?;
-    let mut lacking: Vec<_> = schedule.builds().flat_map(|job| lacking(job, &engines.list()[job.engine])).collect();
+    let lacking = |job: &ScheduledBuild| lacking(job, &engines.list()[job.engine], engines.builder());
+    let mut lacking: Vec<_> = schedule.builds().flat_map(lacking).collect();
     if goal == Goal::Load {
         lacking.extend(names::without_images(&schedule, engines));
         lacking.extend(names::refusals(&schedule, engines));
@@ -32,7 +33,14 @@ pub(in crate::run) fn schedule(plan: &Plan, engines: &Engines, goal: Goal) -> Re
 }
 
 /// The failures for settings of `job` that its engine does not support. Settings with the same remedy share a failure.
-pub(in crate::run) fn lacking(job: &ScheduledBuild, Reached { spec, engine, .. }: &Reached) -> Vec<Failure> {
+/// A hint names `builder`, a builder of buildx, if this machine has one.
+fn lacking(job: &ScheduledBuild, Reached { spec, engine, .. }: &Reached, builder: Option<&str>) -> Vec<Failure> {
+    let store = |way: WayToStore| match builder {
+        Some(builder) => {
+            format!("build on your builder of buildx: `engines: {{ {}: {{ builder: {builder} }} }}`", spec.name)
+        }
+        None => way.to_string(),
+    };
     let mut keys: BTreeMap<Needs, Vec<String>> = BTreeMap::new();
     for (key, needs) in engine.facts().lacks(&job.job.work.spec, job.job.arch_tags) {
         keys.entry(needs).or_default().push(format!("`{key}`"));
@@ -43,14 +51,15 @@ pub(in crate::run) fn lacking(job: &ScheduledBuild, Reached { spec, engine, .. }
             Needs::Contexts(newer) => {
                 ("with this BuildKit, each context must be an image with a valid stage name", format!("use {newer}"))
             }
-            Needs::ContainerdStore(way) => ("its image store cannot hold such an image", way.to_string()),
+            Needs::ContainerdStore(way) => ("its image store cannot hold such an image", store(way)),
             Needs::BuildKitAlone => (
                 "only a BuildKit without a Docker Engine knows caches of `type: s3`, `azblob` and `gha`",
                 "build on a builder of buildx: `engines: { ci: { builder: current } }`".to_owned(),
             ),
-            Needs::CacheExporter(way) => {
-                ("it can export a cache only inside the image", format!("set `to: {{ type: inline }}`, or {way}"))
-            }
+            Needs::CacheExporter(way) => (
+                "it can export a cache only inside the image",
+                format!("set `to: {{ type: inline }}`, or {}", store(way)),
+            ),
         };
         let (name, version, keys) = (&spec.name, &engine.facts().version, keys.join(", "));
         let message = format!("engine {name} ({version}) cannot build {} with {keys}: {why}", job.id);

@@ -16,6 +16,8 @@ use crate::run::event::{Failure, Phase};
 #[derive(Debug, Clone)]
 pub struct Engines {
     list: Vec<Reached>,
+    /// A builder of buildx that can do more than a Docker Engine: the value of `builder:` in a plan.
+    builder: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -45,13 +47,24 @@ impl Engines {
                 Err(error) => failures.push(of_engine(Phase::Preflight, &error)),
             }
         }
-        if failures.is_empty() { Ok(Self { list }) } else { Err(failures) }
+        if failures.is_empty() { Ok(Self { list, builder: None }) } else { Err(failures) }
     }
 
     /// No engines, for a plan that builds nothing.
     #[must_use]
     pub fn none() -> Self {
-        Self { list: Vec::new() }
+        Self { list: Vec::new(), builder: None }
+    }
+
+    /// The same engines. Hints name `builder`, which exists on this machine.
+    #[must_use]
+    pub fn beside(self, builder: Option<String>) -> Self {
+        Self { builder, ..self }
+    }
+
+    /// The builder of buildx that a hint may name.
+    pub(in crate::run) fn builder(&self) -> Option<&str> {
+        self.builder.as_deref()
     }
 
     /// The platforms that `--platform native` selects: the platforms of `plan` that the engines' processors run. If

@@ -7,4 +7,4 @@ pub(super) mod goal;
 mod home;
 pub(super) mod names;
 pub(super) mod order;
-mod reach;
+pub(super) mod reach;

@@ -10,7 +10,7 @@ use crate::plan::{BuildKitHost, BuilderHost, Endpoint, EngineSpec, PodHost};
 ///
 /// # Errors
 /// polyarch cannot use the engine. Pods that do not answer are left out, if another pod answers.
-pub(super) async fn reach(spec: &EngineSpec, wanted: &[Platform]) -> Result<Vec<Engine>, EngineError> {
+pub(in crate::run) async fn reach(spec: &EngineSpec, wanted: &[Platform]) -> Result<Vec<Engine>, EngineError> {
     match &spec.host {
         Endpoint::BuildKit(BuildKitHost::Pods(selected)) => of_pods(spec, pods(&spec.name, selected).await?).await,
         Endpoint::BuildKit(BuildKitHost::Builder(builder)) => of_builder(spec, builder, wanted).await,

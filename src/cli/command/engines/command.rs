@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use polyarch::plan::{Endpoint, EngineName, Plan};
 use polyarch::run::{Failure, Phase, Probed, probe};
 
-use super::gather::candidates;
+use super::gather::{AskBuilders, candidates};
 use super::listed::{Candidate, Listed, State, Unasked};
 use super::{document, text};
 use crate::cli::args::refusal::Refusal;
@@ -18,7 +18,8 @@ use crate::cli::terminal::stdout;
 
 pub(crate) async fn run(args: &EnginesArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
     let plan = plan(args, settings).await?;
-    let listed = ask(candidates(plan.as_ref(), settings)).await;
+    let builders = if args.builders { AskBuilders::All } else { AskBuilders::IfTheyRun };
+    let listed = ask(candidates(plan.as_ref(), builders, settings)).await;
     match if args.json { Format::Json } else { args.format } {
         Format::Json => stdout::json(&document::as_json(&listed))?,
         Format::Text => stdout::lines(text::lines(&listed, stdout::width()))?,
@@ -47,7 +48,7 @@ async fn ask(candidates: Vec<Candidate>) -> Vec<Listed> {
     let listed = candidates.into_iter().map(|candidate| {
         let (state, seconds) = match &candidate.address {
             Err(Unasked::Refused(failure)) => (State::Unreachable(failure.clone()), None),
-            Err(Unasked::Builder) => (State::Unknown, None),
+            Err(Unasked::MayStart) => (State::Unknown, None),
             Ok(_) => probed.next().map_or((State::Unknown, None), answered),
         };
         Listed { candidate, state, seconds }

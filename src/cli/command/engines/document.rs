@@ -26,7 +26,7 @@ fn engine(one: &Listed) -> Map<String, Value> {
             add("endpoints", Some(value(&builder.endpoints)));
         }
         Origin::Socket(owner) => add("owner", Some(value(owner.to_string()))),
-        Origin::Plan | Origin::Environment | Origin::Default => {}
+        Origin::Plan | Origin::Environment | Origin::BuildKitHost | Origin::Default => {}
     }
     add("host", candidate.address.as_ref().ok().map(value));
     add("used", Some(value(candidate.used == Used::Yes)));

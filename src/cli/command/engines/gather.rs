@@ -3,25 +3,42 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use polyarch::facts::{DEFAULT_HOST, HostSource, builders, docker_contexts, existing_sockets};
-use polyarch::plan::{Endpoint, EngineHost, EngineHostError, EngineName, Plan};
+use polyarch::facts::{Builder, DEFAULT_HOST, HostSource, docker_contexts, existing_sockets};
+use polyarch::plan::{BuildKitHost, BuilderHost, BuilderName, Endpoint, EngineHost, EngineHostError, EngineName, Plan};
 use polyarch::run::{Failure, Phase};
 
 use super::listed::{Candidate, Origin, Unasked, Used};
 use crate::cli::input::settings::Settings;
 use crate::cli::terminal::diagnostic;
 
+/// Which builders of buildx polyarch asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AskBuilders {
+    /// Builders that buildx does not have to start.
+    IfTheyRun,
+    /// All builders.
+    All,
+}
+
+/// The drivers of buildx that start a builder (docker/buildx, `driver/docker-container` and `driver/kubernetes`).
+const DRIVERS_THAT_START: [&str; 2] = ["docker-container", "kubernetes"];
+
 /// All candidates, in the order of the list. Each address is asked once: the first candidate that names the address
 /// stands for it.
-pub(crate) fn candidates(plan: Option<&Plan>, settings: &Settings) -> Vec<Candidate> {
+pub(crate) fn candidates(plan: Option<&Plan>, builders: AskBuilders, settings: &Settings) -> Vec<Candidate> {
     let mut gathered = Gathered::default();
     for spec in plan.iter().flat_map(|plan| &plan.engines) {
         gathered.names.insert(spec.name.to_string());
         let (name, address) = (spec.name.clone(), Ok(spec.host.clone()));
         gathered.list.push(Candidate { name, origin: Origin::Plan, address, used: Used::Yes });
     }
-    let used = if gathered.list.is_empty() { Used::Yes } else { Used::No };
-    let endpoint = gathered.of_docker(settings, used);
+    let mut used = if gathered.list.is_empty() { Used::Yes } else { Used::No };
+    if let Some(address) = settings.var("BUILDKIT_HOST") {
+        let is_used = !settings.has_docker_variable();
+        gathered.add("buildkit", Origin::BuildKitHost, alone(address), if is_used { used } else { Used::No });
+        used = if is_used { Used::No } else { used };
+    }
+    gathered.of_docker(settings, used);
     for socket in sockets(settings) {
         let address = parse(&socket.host());
         let is_known = |known: &Candidate| matches!((&known.address, &address), (Ok(one), Ok(other)) if one == other);
@@ -29,9 +46,9 @@ pub(crate) fn candidates(plan: Option<&Plan>, settings: &Settings) -> Vec<Candid
             gathered.add(&socket.owner.to_string(), Origin::Socket(socket.owner), address, Used::No);
         }
     }
-    for builder in builders(&settings.environment, &settings.docker_config(), &endpoint) {
-        let name = builder.name.clone();
-        gathered.add(&name, Origin::Builder(builder), Err(Unasked::Builder), Used::No);
+    for builder in settings.builders() {
+        let (name, address) = (builder.name.clone(), of_builder(&builder, builders));
+        gathered.add(&name, Origin::Builder(builder), address, Used::No);
     }
     // The engines of a build come first.
     gathered.list.sort_by_key(|candidate| candidate.used == Used::No);
@@ -45,14 +62,10 @@ struct Gathered {
 }
 
 impl Gathered {
-    /// The engine that the docker CLI would use, all docker contexts, and the default socket. Returns the endpoint in
-    /// the spelling of buildx: the context in use, or else the address.
-    fn of_docker(&mut self, settings: &Settings, used: Used) -> String {
+    /// The engine that the docker CLI would use, all docker contexts, and the default socket.
+    fn of_docker(&mut self, settings: &Settings, used: Used) {
         let chosen = settings.docker_host();
-        let (in_use, mut endpoint) = match &chosen {
-            Ok(found) => (Some(&found.source), found.host.clone()),
-            Err(_) => (None, DEFAULT_HOST.to_owned()),
-        };
+        let in_use = chosen.as_ref().ok().map(|found| &found.source);
         match (&chosen, in_use) {
             (Ok(found), Some(HostSource::DockerHost)) => {
                 self.add("default", Origin::Environment, parse(&found.host), used);
@@ -64,9 +77,6 @@ impl Gathered {
         }
         for context in docker_contexts(&settings.docker_config()) {
             let is_used = matches!(in_use, Some(HostSource::Context(name)) if *name == context.name);
-            if is_used {
-                endpoint.clone_from(&context.name);
-            }
             let used = if is_used { used } else { Used::No };
             let name = context.name.clone();
             self.add(&name, Origin::Context(context.name), parse(&context.host), used);
@@ -76,7 +86,6 @@ impl Gathered {
             let used = if is_used { used } else { Used::No };
             self.add("default", Origin::Default, parse(DEFAULT_HOST), used);
         }
-        endpoint
     }
 
     /// Adds a candidate under a name that a plan allows and no other candidate has.
@@ -98,14 +107,29 @@ impl Gathered {
     }
 }
 
+/// A builder of buildx. polyarch asks a builder that may not run only if the user allows it.
+fn of_builder(builder: &Builder, ask: AskBuilders) -> Result<Endpoint, Unasked> {
+    if ask == AskBuilders::IfTheyRun && DRIVERS_THAT_START.contains(&builder.driver.as_str()) {
+        return Err(Unasked::MayStart);
+    }
+    let name = builder.name.parse::<BuilderName>().map_err(|error| refused(&builder.name, &error))?;
+    Ok(BuildKitHost::Builder(BuilderHost { name, platform: None }).into())
+}
+
+/// A BuildKit without a Docker Engine.
+fn alone(address: &str) -> Result<Endpoint, Unasked> {
+    address.parse::<BuildKitHost>().map(Endpoint::from).map_err(|error| refused(address, &error))
+}
+
 fn sockets(settings: &Settings) -> Vec<polyarch::facts::ExistingSocket> {
     existing_sockets(settings.var("HOME").map(Path::new), settings.var("XDG_RUNTIME_DIR").map(Path::new))
 }
 
 fn parse(host: &str) -> Result<Endpoint, Unasked> {
-    host.parse::<EngineHost>().map(Endpoint::from).map_err(|error: EngineHostError| {
-        let hint = error.hint().map(Into::into);
-        let message = format!("{host}: {}", diagnostic::chain(&error));
-        Unasked::Refused(Failure::new(Phase::Preflight, message.into(), hint))
-    })
+    host.parse::<EngineHost>().map(Endpoint::from).map_err(|error| refused(host, &error))
+}
+
+fn refused(address: &str, error: &EngineHostError) -> Unasked {
+    let message = format!("{address}: {}", diagnostic::chain(error));
+    Unasked::Refused(Failure::new(Phase::Preflight, message.into(), error.hint().map(Into::into)))
 }

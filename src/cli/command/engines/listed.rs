@@ -29,8 +29,8 @@ pub(crate) enum Used {
 pub(crate) enum Unasked {
     /// polyarch cannot use the address.
     Refused(Failure),
-    /// Only buildx knows the way to the builder.
-    Builder,
+    /// buildx starts a builder of this driver, if the builder does not run.
+    MayStart,
 }
 
 /// The thing that names the engine.
@@ -40,6 +40,8 @@ pub(crate) enum Origin {
     Plan,
     /// `DOCKER_HOST`.
     Environment,
+    /// `BUILDKIT_HOST`.
+    BuildKitHost,
     /// The docker context of this name.
     Context(String),
     /// docker's default socket.
@@ -56,6 +58,7 @@ pub(crate) enum Origin {
 pub(crate) enum Kind {
     Plan,
     Environment,
+    BuildkitHost,
     Context,
     Default,
     Builder,
@@ -67,6 +70,7 @@ impl Origin {
         match self {
             Self::Plan => Kind::Plan,
             Self::Environment => Kind::Environment,
+            Self::BuildKitHost => Kind::BuildkitHost,
             Self::Context(_) => Kind::Context,
             Self::Default => Kind::Default,
             Self::Builder(_) => Kind::Builder,
@@ -79,6 +83,7 @@ impl Origin {
         match self {
             Self::Plan => "plan".into(),
             Self::Environment => "DOCKER_HOST".into(),
+            Self::BuildKitHost => "BUILDKIT_HOST".into(),
             Self::Context(name) => format!("context {name}"),
             Self::Default => "default socket".into(),
             Self::Builder(Builder { driver, is_current: true, .. }) => format!("buildx {driver}, current"),
@@ -114,16 +119,18 @@ impl Listed {
     /// The entry for `engines:` of a plan. `None` for an engine that the plan has, or that polyarch cannot use.
     pub(crate) fn entry(&self) -> Option<String> {
         let Candidate { name, origin, address, .. } = &self.candidate;
-        let address = address.as_ref().ok()?;
-        if !self.is_reachable() {
+        if let State::Unreachable(_) = self.state {
             return None;
         }
-        match origin {
-            Origin::Plan | Origin::Builder(_) => None,
-            Origin::Environment | Origin::Context(_) | Origin::Default | Origin::Socket(_) => {
-                let insecure = if address.is_private() { "" } else { ", insecure: true" };
-                Some(format!("{name}: {{ host: \"{address}\"{insecure} }}"))
-            }
+        if let Origin::Builder(builder) = origin {
+            return Some(format!("{name}: {{ builder: {} }}", builder.name));
         }
+        let address = address.as_ref().ok()?;
+        let key = match address {
+            Endpoint::Docker(_) => "host",
+            Endpoint::BuildKit(_) => "buildkit",
+        };
+        let insecure = if address.is_private() { "" } else { ", insecure: true" };
+        (*origin != Origin::Plan).then(|| format!("{name}: {{ {key}: \"{address}\"{insecure} }}"))
     }
 }

@@ -2,7 +2,7 @@
 
 use polyarch::engine::{ApiVersion, EngineFacts, ImageStore};
 use polyarch::facts::{Builder, SocketOwner};
-use polyarch::plan::EngineHost;
+use polyarch::plan::{BuildKitHost, EngineHost};
 use polyarch::run::{Failure, Phase};
 
 use super::listed::{Candidate, Listed, Origin, State, Unasked, Used};
@@ -49,12 +49,14 @@ pub(super) fn every_kind() -> Vec<Listed> {
         candidate: Candidate {
             name: builder.name.parse().unwrap(),
             origin: Origin::Builder(builder),
-            address: Err(Unasked::Builder),
+            address: Err(Unasked::MayStart),
             used: Used::No,
         },
         state: State::Unknown,
         seconds: None,
     };
+    let mut buildkit = listed("buildkit", Origin::BuildKitHost, "unix:///x", facts(ImageStore::None, &["linux/arm64"]));
+    buildkit.candidate.address = Ok("unix:///run/buildkit/buildkitd.sock".parse::<BuildKitHost>().unwrap().into());
     vec![
         listed("x86", Origin::Plan, "unix:///var/run/docker.sock", x86()),
         listed("default", Origin::Environment, "tcp://10.0.0.5", x86()),
@@ -62,6 +64,7 @@ pub(super) fn every_kind() -> Vec<Listed> {
         listed("lab", Origin::Context("lab".into()), "ssh://lab", State::Unreachable(failed("lab"))),
         listed("default-2", Origin::Default, "unix:///var/run/docker.sock", x86()),
         listed("colima", Origin::Socket(SocketOwner::Colima), "unix:///home/me/.colima/default/docker.sock", x86()),
+        buildkit,
         of_buildx(builder.clone()),
         of_buildx(Builder { name: "kube".into(), is_current: false, platforms: Vec::new(), ..builder }),
     ]

@@ -85,7 +85,8 @@ fn of_facts(facts: &EngineFacts, width: Option<usize>) -> [String; 4] {
 fn of_files(origin: &Origin, width: Option<usize>) -> [String; 4] {
     let Origin::Builder(builder) = origin else { return Default::default() };
     let listed: Vec<_> = builder.platforms.iter().collect();
-    [platforms(&listed, width), String::new(), String::new(), String::new()]
+    let runs = if listed.is_empty() { "not asked".to_owned() } else { platforms(&listed, width) };
+    [runs, String::new(), String::new(), String::new()]
 }
 
 /// The names of the platforms. On a terminal the cell has the first names and the number of the others.
@@ -114,8 +115,9 @@ mod tests {
                 "  lab        context lab                       not reachable",
                 "  default-2  default socket                    linux/amd64    28.5.2   graph driver",
                 "  colima     colima                            linux/amd64    28.5.2   graph driver",
+                "  buildkit   BUILDKIT_HOST                     linux/arm64    28.5.2   none",
                 "  ci         buildx docker-container, current  linux/arm64",
-                "  kube       buildx docker-container",
+                "  kube       buildx docker-container           not asked",
                 "* `polyarch build` uses this engine here",
                 "",
                 "not reachable",
@@ -128,6 +130,9 @@ mod tests {
                 "    graviton: { host: \"ssh://graviton\" }",
                 "    default-2: { host: \"unix:///var/run/docker.sock\" }",
                 "    colima: { host: \"unix:///home/me/.colima/default/docker.sock\" }",
+                "    buildkit: { buildkit: \"unix:///run/buildkit/buildkitd.sock\" }",
+                "    ci: { builder: ci }",
+                "    kube: { builder: kube }",
             ]
         );
     }

@@ -6,8 +6,8 @@ use polyarch::oci::Location;
 use polyarch::run::{self, Examined, Failure, Finding, Phase, Registry, Step, What};
 use serde_json::json;
 
-use crate::cli::args::command_line::DoctorEcrArgs;
 use crate::cli::args::refusal::{Refusal, usage};
+use crate::cli::args::tools::DoctorEcrArgs;
 use crate::cli::args::values::Format;
 use crate::cli::input::notices;
 use crate::cli::input::plan_file::{self, PlanFile};
@@ -19,7 +19,7 @@ use crate::cli::terminal::{exit, stdout};
 /// A registry of ECR, and those of its repositories that are checked.
 type Subject = (Registry, Vec<Examined>);
 
-pub(crate) async fn ecr(args: &DoctorEcrArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
+pub(super) async fn ecr(args: &DoctorEcrArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
     let subjects = subjects(args, settings).await?;
     if subjects.is_empty() {
         let hint = match repositories::planned("doctor ecr", &args.what, &args.repositories, settings).await {
