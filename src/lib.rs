@@ -103,6 +103,7 @@ pub mod rootfs;
 pub mod run;
 #[doc(hidden)]
 pub mod text;
+pub(crate) mod tls;
 
 pub use api::{Access, Build, Copy, Inspect, Join, Verify, event, report};
 pub use registry::{Proxies, ProxyError};

@@ -16,7 +16,7 @@ use source::{PathAt, Source};
 /// The rooms, lowest layer first. A room imports from lower layers and from itself, never from its own layer or above.
 const LAYERS: &[&[&str]] = &[
     &["oci", "random", "text"],
-    &["aws"],
+    &["aws", "tls"],
     &["plan", "context", "facts", "auth", "rootfs", "layout"],
     &["connect", "buildkit"],
     &["engine", "registry", "ecr", "embedded"],
@@ -30,7 +30,10 @@ const CRATES: &[(&[&str], &[&str])] = &[
     (&["tonic", "tonic_prost", "prost"], &["src/buildkit/"]),
     (&["hyper", "hyper_util"], &["src/engine/", "src/buildkit/", "src/embedded/"]),
     (&["tower"], &["src/buildkit/", "src/embedded/"]),
-    (&["reqwest", "rustls", "rustls_platform_verifier", "httpdate"], &["src/registry/"]),
+    (&["reqwest", "httpdate"], &["src/registry/"]),
+    (&["rustls"], &["src/tls/", "src/registry/", "src/connect/tls.rs"]),
+    (&["rustls_platform_verifier"], &["src/tls/"]),
+    (&["tokio_rustls"], &["src/connect/"]),
     (&["axum"], &["src/embedded/"]),
     (&["flate2", "ruzstd"], &["src/rootfs/"]),
     (

@@ -116,12 +116,11 @@ async fn engines(plan: &Plan, default: EngineHost) -> Result<Engines, Vec<Failur
     }
     if !plan.engines.is_empty() {
         let others = if plan.engines.len() == 1 { Others::Nobody } else { Others::Engines };
-        return Engines::connect(&plan.engines, &plan.built_platforms(), others).await;
+        return Engines::reach(&plan.engines, &plan.built_platforms(), others).await;
     }
     let name = "default".parse();
     let name = name.map_err(|error: crate::plan::NameError| vec![refused(error.to_string(), "")])?;
-    let spec = EngineSpec { name, host: default.into(), platforms: None, slots: EngineSpec::DEFAULT_SLOTS };
-    Engines::connect(&[spec], &plan.built_platforms(), Others::Nobody).await
+    Engines::reach(&[EngineSpec::new(name, default)], &plan.built_platforms(), Others::Nobody).await
 }
 
 /// The plan's registries. All of them answer.

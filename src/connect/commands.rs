@@ -1,6 +1,6 @@
 //! The programs that connect to a BuildKit, as BuildKit's own client starts them (BuildKit, `client/connhelper`).
 
-use super::program::Server;
+use super::ping::Server;
 use crate::oci::Platform;
 use crate::plan::{BuilderHost, BuilderName, Cluster, ContainerHost, ContainerProgram, PodHost, PodsHost, SshHost};
 

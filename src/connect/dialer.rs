@@ -11,10 +11,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::commands;
+use super::error::ConnectError;
 use super::heard::HeardStream;
-use super::program::{ProgramStream, Server};
+use super::ping::Server;
+use super::program::ProgramStream;
 use super::ssh::{Ssh, SshStream};
-use crate::plan::{BuildKitHost, Endpoint, EngineHost};
+use super::tcp;
+use super::tls::{Tls, TlsConnection};
+use crate::plan::{BuildKitHost, DockerContext, Endpoint, EngineHost};
 
 /// The time limit for a connection attempt.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -27,6 +31,7 @@ pub(crate) struct Connection(Stream);
 enum Stream {
     Unix(UnixStream),
     Tcp(TcpStream),
+    Tls(Box<TlsConnection>),
     Ssh(Box<SshStream>),
     Program(Box<ProgramStream>),
 }
@@ -46,8 +51,10 @@ pub(crate) struct Dialer {
 enum Way {
     Unix(PathBuf),
     Tcp(String, u16),
+    Tls(Arc<Tls>),
     Ssh(Arc<Ssh>),
     Program(Vec<String>),
+    Unknown(DockerContext),
 }
 
 impl Dialer {
@@ -73,7 +80,8 @@ impl Dialer {
         match &self.way {
             Way::Tcp(host, port) if host.contains(':') => format!("[{host}]:{port}"),
             Way::Tcp(host, port) => format!("{host}:{port}"),
-            Way::Unix(_) | Way::Ssh(_) | Way::Program(_) => "localhost".to_owned(),
+            Way::Tls(tls) => tls.authority(),
+            Way::Unix(_) | Way::Ssh(_) | Way::Program(_) | Way::Unknown(_) => "localhost".to_owned(),
         }
     }
 
@@ -83,10 +91,12 @@ impl Dialer {
     }
 
     /// Proves that there is a way to a Docker Engine. A program that starts proves nothing, so the engine must answer there.
+    /// A server of TLS may refuse the certificate of this client after the handshake, so the engine must answer there, too.
     pub(crate) async fn prove(&self) -> io::Result<()> {
         within_limit(async {
             match self.stream().await? {
                 Stream::Program(mut program) => program.prove(Server::DockerEngine).await,
+                Stream::Tls(mut stream) => stream.prove(Server::DockerEngine).await,
                 Stream::Unix(_) | Stream::Tcp(_) | Stream::Ssh(_) => Ok(()),
             }
         })
@@ -96,9 +106,11 @@ impl Dialer {
     async fn stream(&self) -> io::Result<Stream> {
         match &self.way {
             Way::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
-            Way::Tcp(host, port) => tcp(host, *port).await.map(Stream::Tcp),
+            Way::Tcp(host, port) => tcp::connect(host, *port).await.map(Stream::Tcp),
+            Way::Tls(tls) => tls.connect().await.map(Box::new).map(Stream::Tls),
             Way::Ssh(ssh) => ssh.connect().await.map(Box::new).map(Stream::Ssh),
             Way::Program(argv) => ProgramStream::start(argv).map(Box::new).map(Stream::Program),
+            Way::Unknown(context) => Err(unknown(context)),
         }
     }
 }
@@ -109,25 +121,24 @@ impl Way {
         match host {
             EngineHost::Unix(path) => Self::Unix(path.clone()),
             EngineHost::Tcp { host, port } => Self::Tcp(host.clone(), *port),
+            EngineHost::Tls(host) => Self::Tls(Arc::new(Tls::new(host.clone(), server))),
             EngineHost::Ssh(host) => Self::Ssh(Arc::new(Ssh::new(host.clone(), server))),
             EngineHost::Command(argv) => Self::Program(argv.clone()),
+            EngineHost::Context(name) => Self::Unknown(name.clone()),
         }
     }
+}
+
+/// The failure of a docker context that still has no address. The program looks the address up; the library does not.
+fn unknown(context: &DockerContext) -> io::Error {
+    let message = format!("the address of docker context {context} is unknown");
+    let error = ConnectError::new(message, "write the address of the engine as `host` into the plan");
+    io::Error::new(io::ErrorKind::Unsupported, error)
 }
 
 async fn within_limit<T>(connecting: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     let timeout = || io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {} s", CONNECT.as_secs()));
     tokio::time::timeout(CONNECT, connecting).await.unwrap_or_else(|_| Err(timeout()))
-}
-
-async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect((host, port)).await?;
-    stream.set_nodelay(true)?;
-    // A host that vanished sends nothing. Without these probes a build would wait endlessly.
-    rustix::net::sockopt::set_socket_keepalive(&stream, true)?;
-    rustix::net::sockopt::set_tcp_keepidle(&stream, Duration::from_secs(30))?;
-    rustix::net::sockopt::set_tcp_keepintvl(&stream, Duration::from_secs(10))?;
-    Ok(stream)
 }
 
 /// A stream of bytes in both directions.
@@ -140,6 +151,7 @@ impl Connection {
         match &mut self.0 {
             Stream::Unix(stream) => Pin::new(stream),
             Stream::Tcp(stream) => Pin::new(stream),
+            Stream::Tls(stream) => Pin::new(&mut **stream),
             Stream::Ssh(stream) => Pin::new(&mut stream.program),
             Stream::Program(stream) => Pin::new(&mut **stream),
         }

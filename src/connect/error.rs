@@ -44,6 +44,10 @@ const HINTS: &[(&str, &str)] = &[
 ];
 
 impl ConnectError {
+    pub(super) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: hint.into() }
+    }
+
     /// A program that cannot be started.
     pub(super) fn not_started(name: &str, error: &io::Error) -> io::Error {
         let hint = match error.kind() {
@@ -90,7 +94,7 @@ impl ConnectError {
         let hint = if answer.starts_with(b"HTT") {
             "if this is a Docker Engine, write `host:` in place of `buildkit:`"
         } else if answer.starts_with(&[0x15, 3]) {
-            "reach this BuildKit over ssh: polyarch does not yet support TLS here, and the server wants it"
+            "add `tls:` to the engine in the plan: the server wants TLS"
         } else {
             "name the address that buildkitd listens on"
         };
@@ -105,7 +109,7 @@ impl ConnectError {
         io::Error::new(io::ErrorKind::NotFound, Self { message, hint })
     }
 
-    /// The next step, if `error` comes from a program.
+    /// The next step, if `error` has one.
     pub(crate) fn hint_of(error: &io::Error) -> Option<&str> {
         error.get_ref()?.downcast_ref::<Self>().map(|error| error.hint.as_str())
     }

@@ -7,9 +7,12 @@ mod commands;
 mod dialer;
 mod error;
 mod heard;
+mod ping;
 mod pods;
 mod program;
 mod ssh;
+mod tcp;
+mod tls;
 
 pub(crate) use dialer::{Dialer, HeardConnection};
 pub(crate) use error::ConnectError;

@@ -6,26 +6,14 @@ use std::process::Stdio;
 use std::task::{Context, Poll, ready};
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
 use super::error::ConnectError;
+use super::ping::{Answer, Server, ping};
 
 /// The most bytes that polyarch keeps of the end of a program's standard error.
 const MAX_ERRORS: usize = 4 << 10;
-/// The question that proves an engine at the other end (Engine API, `/_ping`).
-const PING: &[u8] = b"GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n";
-/// The beginning of a connection over HTTP/2, with an empty frame of settings (RFC 9113, 3.4). BuildKit answers with its
-/// own settings.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-
-/// The program at the other end of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Server {
-    DockerEngine,
-    BuildKit,
-}
-
 /// A running program. The end of the connection ends the program and every program of its process group.
 ///
 /// The programs have a process group of their own, so a Ctrl-C in the terminal does not end a connection that polyarch
@@ -64,17 +52,10 @@ impl ProgramStream {
 
     /// Waits until the server answers on this stream. The stream has no other use afterwards.
     pub(super) async fn prove(&mut self, server: Server) -> io::Result<()> {
-        let question = if server == Server::DockerEngine { PING } else { PREFACE };
-        self.write_all(question).await?;
-        self.flush().await?;
-        let mut answer = [0; 7];
-        self.read_exact(&mut answer).await?;
-        let is_proof = match server {
-            Server::DockerEngine => answer == *b"HTTP/1.",
-            // The type of the frame is settings.
-            Server::BuildKit => answer[3] == 4,
-        };
-        if is_proof { Ok(()) } else { Err(ConnectError::not_an_engine(&self.name, &answer)) }
+        match ping(self, server).await? {
+            Answer::Proof => Ok(()),
+            Answer::Other(begin) => Err(ConnectError::not_an_engine(&self.name, &begin)),
+        }
     }
 
     /// All output of a program that reads nothing, up to `most` bytes.

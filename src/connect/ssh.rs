@@ -5,6 +5,7 @@
 //! OpenSSH (`ControlMaster`, `ssh_config(5)`), and all others share its connection. So a server with a small `MaxStartups`
 //! is enough.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -13,13 +14,17 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use super::commands;
-use super::program::{ProgramStream, Server};
+use super::ping::Server;
+use super::program::ProgramStream;
 use crate::plan::SshHost;
 use crate::random;
 
 /// How many streams share one login. OpenSSH's server allows ten sessions by default (`MaxSessions`, `sshd_config(5)`).
 /// The master has one of them.
 const STREAMS: usize = 8;
+/// How many streams polyarch opens before it needs them. A stream starts a program on both machines, which takes longer
+/// than most requests.
+const SPARES: usize = 2;
 /// Options of every `ssh`: no questions, and nothing of the user's configuration that is not about the way to the host.
 /// The options before `ConnectTimeout` end a connection to a host that vanished.
 const OPTIONS: &[&str] = &[
@@ -41,7 +46,14 @@ pub(super) struct Ssh {
     host: SshHost,
     /// The program on the other machine.
     server: Server,
-    masters: Mutex<Vec<Master>>,
+    open: Mutex<Open>,
+}
+
+/// The logins, and the streams that nothing uses yet.
+#[derive(Debug, Default)]
+struct Open {
+    masters: Vec<Master>,
+    spares: VecDeque<SshStream>,
 }
 
 /// One login.
@@ -54,6 +66,9 @@ struct Master {
     free: Arc<Semaphore>,
 }
 
+/// The socket of a login, and room for one stream.
+type Share = (PathBuf, OwnedSemaphorePermit);
+
 /// A stream, and its share of a login.
 #[derive(Debug)]
 pub(super) struct SshStream {
@@ -63,29 +78,50 @@ pub(super) struct SshStream {
 
 impl Ssh {
     pub(super) fn new(host: SshHost, server: Server) -> Self {
-        Self { host, server, masters: Mutex::default() }
+        Self { host, server, open: Mutex::default() }
     }
 
     /// Opens a stream to the engine. It logs in only if no login has room for another stream.
     pub(super) async fn connect(&self) -> io::Result<SshStream> {
         // One login after the other: a second stream waits, and then shares the login.
-        let mut masters = self.masters.lock().await;
-        masters.retain_mut(|master| master.session.runs());
-        let free = |master: &Master| Some((master.socket.clone(), master.free.clone().try_acquire_owned().ok()?));
-        let (socket, share) = if let Some(free) = masters.iter().find_map(free) {
-            free
+        let mut open = self.open.lock().await;
+        open.masters.retain_mut(|master| master.session.runs());
+        open.spares.retain_mut(|spare| spare.program.runs());
+        let stream = if let Some(spare) = open.spares.pop_front() {
+            spare
         } else {
-            let master = Master::start(&self.host, self.server).await?;
-            let shared = free(&master).ok_or_else(|| io::Error::other("the login has no room"))?;
-            masters.push(master);
-            shared
+            let share = open.share(&self.host, self.server).await?;
+            self.stream(share)?
         };
-        drop(masters);
+        while open.spares.len() < SPARES
+            && let Some(share) = open.masters.iter().find_map(Master::share)
+            && let Ok(spare) = self.stream(share)
+        {
+            open.spares.push_back(spare);
+        }
+        Ok(stream)
+    }
+
+    /// Starts a stream on a share of a login.
+    fn stream(&self, (socket, share): Share) -> io::Result<SshStream> {
         // Without the master, `ssh` would log in a second time. This `ProxyCommand` prevents it.
         let shared =
             [format!("ControlPath={}", socket.display()), "ControlMaster=no".into(), "ProxyCommand=false".into()];
         let program = ProgramStream::start(&argv(&self.host, self.server, &shared))?;
         Ok(SshStream { program, _share: share })
+    }
+}
+
+impl Open {
+    /// A share of a login that has room, or of a new login.
+    async fn share(&mut self, host: &SshHost, server: Server) -> io::Result<Share> {
+        if let Some(share) = self.masters.iter().find_map(Master::share) {
+            return Ok(share);
+        }
+        let master = Master::start(host, server).await?;
+        let share = master.share().ok_or_else(|| io::Error::other("the login has no room"))?;
+        self.masters.push(master);
+        Ok(share)
     }
 }
 
@@ -100,6 +136,11 @@ impl Master {
         // The socket exists as soon as the other side runs a command.
         master.session.prove(server).await?;
         Ok(master)
+    }
+
+    /// Its socket and a share of its login, if it has room.
+    fn share(&self) -> Option<Share> {
+        Some((self.socket.clone(), self.free.clone().try_acquire_owned().ok()?))
     }
 }
 

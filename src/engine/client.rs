@@ -137,6 +137,11 @@ impl Engine {
         &self.facts
     }
 
+    /// Whether the engine still answers on a new connection. It has as much time as for the first connection.
+    pub async fn is_alive(&self) -> bool {
+        Box::pin(Self::connect(self.name.clone(), self.dialer.endpoint().clone())).await.is_ok()
+    }
+
     /// Whether the engine can push one platform of an image.
     pub(super) fn pushes_by_platform(&self) -> bool {
         self.facts.api >= Some(PUSH_PLATFORM_API)

@@ -261,6 +261,10 @@ impl EngineError {
             EngineErrorKind::Refused { message, .. } if message.trim().is_empty() => {
                 Some("check that a Docker Engine answers at this address, not a proxy".into())
             }
+            // Go's net/http, `server.go`: the answer of a server with TLS to a request without TLS.
+            EngineErrorKind::Refused { message, .. } if message.contains("to an HTTPS server") => {
+                Some("use TLS: add `tls:` to the engine in the plan, or set DOCKER_TLS_VERIFY=1".into())
+            }
             EngineErrorKind::NotNamed(_) | EngineErrorKind::NameTaken(_) => {
                 Some("run this again; another program may change images on the engine at the same time".into())
             }

@@ -1,22 +1,24 @@
 //! Finds the engine that the docker CLI would use. The sources are, in this order: `DOCKER_HOST`, `DOCKER_CONTEXT`,
-//! the current context and the default socket (docker/cli, `cli/command` and `cli/context/store`).
+//! the current context and the default socket (docker/cli, `cli/command/cli.go`).
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::de::MapAccess;
 
-use crate::oci::Digest;
-use crate::oci::loose::{self, Loose, Object};
+use super::context_store::{self, FoundTls, read_json};
+use super::docker_error::{DockerContextError, HostSetting};
+use crate::oci::loose::{self, Object};
 
 /// The default address of the engine.
 pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
-
-/// The largest file of the docker CLI that is read, in bytes.
-const MAX_FILE: u64 = 1024 * 1024;
+/// The default address of the engine if a variable asks for TLS (docker/cli, `opts/hosts.go`).
+const DEFAULT_TLS_HOST: &str = "tcp://localhost:2376";
+/// The variable that asks for TLS with a check of the engine's certificate. Any value counts, also `0`.
+const VERIFY: &str = "DOCKER_TLS_VERIFY";
+/// The variable that asks for TLS.
+const TLS: &str = "DOCKER_TLS";
 
 /// The engine that the docker CLI would use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub struct FoundEngine {
     pub host: String,
     /// The setting that names the host.
     pub source: HostSource,
+    /// The files of TLS. `None`: the connection has no TLS.
+    pub tls: Option<FoundTls>,
 }
 
 /// The setting that names the engine, for messages.
@@ -37,6 +41,8 @@ pub enum HostSource {
     Context(String),
     /// No setting: this is the default.
     Default,
+    /// The variable that asks for TLS, which changes the default.
+    DefaultWithTls,
 }
 
 impl fmt::Display for HostSource {
@@ -45,59 +51,7 @@ impl fmt::Display for HostSource {
             Self::DockerHost => f.write_str("DOCKER_HOST"),
             Self::Context(name) => write!(f, "docker context {name}"),
             Self::Default => f.write_str("the default"),
-        }
-    }
-}
-
-/// Why polyarch does not know which engine the docker CLI would use, or cannot use that engine.
-#[derive(Debug, thiserror::Error)]
-pub enum DockerContextError {
-    /// A file of the docker CLI cannot be read.
-    #[error("cannot read {path}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file of the docker CLI is not valid.
-    #[error("{path} is not valid")]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: serde_json::Error,
-    },
-    /// The context does not exist.
-    #[error("there is no docker context {name:?}")]
-    Missing {
-        /// Its name.
-        name: String,
-    },
-    /// The context names no engine.
-    #[error("docker context {name} has no docker endpoint")]
-    NoEndpoint {
-        /// Its name.
-        name: String,
-    },
-    /// The setting requires TLS.
-    #[error("{asked_by} asks for TLS, which is not yet supported")]
-    Tls {
-        /// The setting.
-        asked_by: String,
-    },
-}
-
-impl DockerContextError {
-    /// The next step.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Missing { .. } | Self::NoEndpoint { .. } => Some(
-                "run `docker context ls` to see the contexts \
-                that exist",
-            ),
-            Self::Tls { .. } => Some("name an engine in the plan, or pass --engine NAME=unix:///path/to.sock"),
-            Self::Read { .. } | Self::Parse { .. } => None,
+            Self::DefaultWithTls => f.write_str("the default with DOCKER_TLS_VERIFY"),
         }
     }
 }
@@ -116,100 +70,87 @@ impl Object for ConfigFile {
     }
 }
 
-#[derive(Default)]
-struct ContextFile {
-    endpoints: BTreeMap<String, Loose<Endpoint>>,
-}
-
-impl Object for ContextFile {
-    fn take<'de, A: MapAccess<'de>>(&mut self, name: &str, values: &mut A) -> Result<(), A::Error> {
-        match name {
-            "endpoints" => loose::add(&mut self.endpoints, values),
-            _ => loose::skip(values),
-        }
-    }
-}
-
-#[derive(Default)]
-struct Endpoint {
-    host: String,
-}
-
-impl Object for Endpoint {
-    fn take<'de, A: MapAccess<'de>>(&mut self, name: &str, values: &mut A) -> Result<(), A::Error> {
-        match name {
-            "host" => loose::set(&mut self.host, values),
-            _ => loose::skip(values),
-        }
-    }
-}
-
 /// Finds the engine that the docker CLI would use.
 ///
 /// `environment` holds the variables. `config` is the directory of the docker CLI (`DOCKER_CONFIG`, or `.docker` in
 /// the home directory). The function opens no connection.
 ///
 /// # Errors
-/// A file cannot be read or parsed, the context does not exist, or the engine requires TLS.
+/// A file cannot be read or parsed, the context does not exist, or the setting asks for TLS without a check.
 pub fn default_engine(
     environment: &BTreeMap<String, String>,
     config: &Path,
 ) -> Result<FoundEngine, DockerContextError> {
-    let variable = |name: &str| environment.get(name).filter(|value| !value.is_empty());
-    let found = if let Some(host) = variable("DOCKER_HOST") {
-        // The docker CLI reads `host:port` as plain TCP.
-        let host = if host.contains("://") { host.clone() } else { format!("tcp://{host}") };
-        FoundEngine { host, source: HostSource::DockerHost }
-    } else {
-        let name = match variable("DOCKER_CONTEXT") {
-            Some(name) => name.clone(),
-            None => current_context(config)?,
-        };
-        // `default` means that no context is selected.
-        if !name.is_empty() && name != "default" {
-            return from_context(&name, config);
-        }
-        FoundEngine { host: DEFAULT_HOST.to_owned(), source: HostSource::Default }
-    };
-    let tls = ["DOCKER_TLS_VERIFY", "DOCKER_TLS"].into_iter().find(|name| variable(name).is_some());
-    match tls {
-        Some(name) if found.host.starts_with("tcp://") => Err(DockerContextError::Tls { asked_by: name.to_owned() }),
-        _ => Ok(found),
+    let variable = |name: &str| variable(environment, name);
+    if variable("DOCKER_HOST").is_some() {
+        return without_context(environment, config);
     }
+    match variable("DOCKER_CONTEXT") {
+        Some(name) => engine_of_context(name, environment, config),
+        None => engine_of_context(&current_context(config)?, environment, config),
+    }
+}
+
+/// Finds the engine of a context, as `docker --context NAME` does. The name `default` means that no context is selected:
+/// the engine of `DOCKER_HOST`, or the default socket.
+///
+/// # Errors
+/// As for [`default_engine`].
+pub fn engine_of_context(
+    name: &str,
+    environment: &BTreeMap<String, String>,
+    config: &Path,
+) -> Result<FoundEngine, DockerContextError> {
+    if name.is_empty() || name == "default" {
+        return without_context(environment, config);
+    }
+    let Some(stored) = context_store::find(name, config)? else {
+        let existing = context_store::contexts(config).into_iter().map(|context| context.name).collect();
+        return Err(DockerContextError::Missing { name: name.to_owned(), existing });
+    };
+    let host = stored.host.ok_or_else(|| DockerContextError::NoEndpoint { name: name.to_owned() })?;
+    // Like the docker CLI, this ignores the certificates of a context that needs none.
+    if !host.starts_with("tcp://") {
+        return Ok(FoundEngine { host, source: HostSource::Context(name.to_owned()), tls: None });
+    }
+    if stored.skips_check {
+        return Err(DockerContextError::Unverified { asked_by: HostSetting::Context(name.to_owned()) });
+    }
+    Ok(FoundEngine { host, source: HostSource::Context(name.to_owned()), tls: stored.tls })
+}
+
+/// The engine that the variables name, or the default one.
+fn without_context(environment: &BTreeMap<String, String>, config: &Path) -> Result<FoundEngine, DockerContextError> {
+    let variable = |name: &str| variable(environment, name);
+    let (verifies, encrypts) = (variable(VERIFY).is_some(), variable(TLS).is_some());
+    let (host, source) = match variable("DOCKER_HOST") {
+        // The docker CLI reads `host:port` as plain TCP.
+        Some(host) if !host.contains("://") => (format!("tcp://{host}"), HostSource::DockerHost),
+        Some(host) => (host.to_owned(), HostSource::DockerHost),
+        None if verifies || encrypts => (DEFAULT_TLS_HOST.to_owned(), HostSource::DefaultWithTls),
+        None => (DEFAULT_HOST.to_owned(), HostSource::Default),
+    };
+    if !host.starts_with("tcp://") || !(verifies || encrypts) {
+        return Ok(FoundEngine { host, source, tls: None });
+    }
+    if !verifies {
+        return Err(DockerContextError::Unverified { asked_by: HostSetting::Variable });
+    }
+    let directory = variable("DOCKER_CERT_PATH").map_or_else(|| config.to_owned(), PathBuf::from);
+    Ok(FoundEngine {
+        host,
+        source,
+        tls: Some(FoundTls { ca: Some(directory.join("ca.pem")), ..FoundTls::in_directory(&directory) }),
+    })
+}
+
+fn variable<'a>(environment: &'a BTreeMap<String, String>, name: &str) -> Option<&'a str> {
+    environment.get(name).map(String::as_str).filter(|value| !value.is_empty())
 }
 
 fn current_context(config: &Path) -> Result<String, DockerContextError> {
     let file: Option<ConfigFile> = read_json(&config.join("config.json"))?;
     Ok(file.map(|file| file.current_context).unwrap_or_default())
-}
-
-fn from_context(name: &str, config: &Path) -> Result<FoundEngine, DockerContextError> {
-    // The directory is named by the hash of the name, so no name can lead to another place.
-    let digest = Digest::of(name.as_bytes()).to_string();
-    let id = digest.split(':').next_back().unwrap_or_default();
-    let file: Option<ContextFile> = read_json(&config.join("contexts/meta").join(id).join("meta.json"))?;
-    let file = file.ok_or_else(|| DockerContextError::Missing { name: name.to_owned() })?;
-    let mut endpoints = file.endpoints.into_iter();
-    let endpoint = endpoints.find(|(kind, Loose(endpoint))| kind == "docker" && !endpoint.host.is_empty());
-    let (_, Loose(endpoint)) = endpoint.ok_or_else(|| DockerContextError::NoEndpoint { name: name.to_owned() })?;
-    let source = HostSource::Context(name.to_owned());
-    if config.join("contexts/tls").join(id).join("docker").exists() {
-        return Err(DockerContextError::Tls { asked_by: source.to_string() });
-    }
-    Ok(FoundEngine { host: endpoint.host, source })
-}
-
-/// The contents of a JSON file, if it exists.
-fn read_json<T: Object>(path: &Path) -> Result<Option<T>, DockerContextError> {
-    use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
-    let mut text = Vec::new();
-    match File::open(path).and_then(|file| file.take(MAX_FILE).read_to_end(&mut text)) {
-        Ok(_) => {}
-        Err(error) if matches!(error.kind(), NotFound | NotADirectory | IsADirectory) => return Ok(None),
-        Err(source) => return Err(DockerContextError::Read { path: path.to_owned(), source }),
-    }
-    let parsed = loose::read(&text);
-    parsed.map(Some).map_err(|source| DockerContextError::Parse { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -289,18 +230,78 @@ mod tests {
         let config = config.path();
         let message = |variables: &[(&str, &str)]| find(config, variables).unwrap_err().to_string();
         assert_eq!(message(&[("DOCKER_CONTEXT", "../x")]), "there is no docker context \"../x\"");
-        let tls = [("DOCKER_HOST", "tcp://10.0.0.1:2376"), ("DOCKER_TLS_VERIFY", "1")];
-        assert_eq!(message(&tls), "DOCKER_TLS_VERIFY asks for TLS, which is not yet supported");
-        assert!(find(config, &[("DOCKER_TLS_VERIFY", "1")]).is_ok(), "a socket has no TLS");
         context(config, LAB, r#"{"Endpoints":{"kubernetes":{"Host":"x"}}}"#);
         assert_eq!(message(&[("DOCKER_CONTEXT", "lab")]), "docker context lab has no docker endpoint");
-        context(config, LAB, r#"{"Endpoints":{"docker":{"Host":"tcp://h:2376"}}}"#);
-        fs::create_dir_all(config.join("contexts/tls").join(LAB).join("docker")).unwrap();
-        assert_eq!(
-            message(&[("DOCKER_CONTEXT", "lab")]),
-            "docker context lab asks for TLS, which is not yet supported"
-        );
         fs::write(config.join("config.json"), "{").unwrap();
         assert_eq!(message(&[]), format!("{} is not valid", config.join("config.json").display()));
+    }
+
+    #[test]
+    fn missing_docker_context_names_those_that_exist() {
+        let config = tempfile::tempdir().unwrap();
+        let config = config.path();
+        let hint = || find(config, &[("DOCKER_CONTEXT", "none")]).unwrap_err().hint().unwrap();
+        assert!(hint().contains("docker context create"));
+        context(config, LAB, r#"{"Name":"lab","Endpoints":{"docker":{"Host":"unix:///tmp/lab.sock"}}}"#);
+        context(config, REMOTE, r#"{"Name":"remote","Endpoints":{"docker":{"Host":"ssh://h"}}}"#);
+        assert_eq!(hint(), "name a context that exists: lab, remote");
+    }
+
+    #[test]
+    fn tls_variables_are_read_as_by_the_docker_cli() {
+        let config = tempfile::tempdir().unwrap();
+        let config = config.path();
+        let tls = |variables: &[(&str, &str)]| find(config, variables).unwrap().tls;
+        let host = ("DOCKER_HOST", "tcp://10.0.0.1:2376");
+        let ca = Some(config.join("ca.pem"));
+        assert_eq!(tls(&[host]), None);
+        // Any value counts. The authority is not optional, so its absence is an error later.
+        for value in ["1", "0", "false"] {
+            let found = tls(&[host, ("DOCKER_TLS_VERIFY", value)]);
+            assert_eq!(found, Some(FoundTls { ca: ca.clone(), client: None }), "{value}");
+        }
+        let certs = config.join("certs");
+        fs::create_dir(&certs).unwrap();
+        fs::write(certs.join("cert.pem"), "").unwrap();
+        let elsewhere = ("DOCKER_CERT_PATH", certs.to_str().unwrap());
+        let client = Some((certs.join("cert.pem"), certs.join("key.pem")));
+        let wanted = FoundTls { ca: Some(certs.join("ca.pem")), client };
+        assert_eq!(tls(&[host, ("DOCKER_TLS_VERIFY", "1"), ("DOCKER_TLS", "1"), elsewhere]), Some(wanted));
+        // A socket has no TLS, and TLS changes the default.
+        assert_eq!(tls(&[("DOCKER_HOST", "unix:///a.sock"), ("DOCKER_TLS_VERIFY", "1")]), None);
+        let default = find(config, &[("DOCKER_TLS_VERIFY", "1")]).unwrap();
+        assert_eq!((default.host.as_str(), default.tls.is_some()), (DEFAULT_TLS_HOST, true));
+        let unverified = find(config, &[host, ("DOCKER_TLS", "1")]).unwrap_err();
+        assert!(
+            unverified.to_string().starts_with("DOCKER_TLS without DOCKER_TLS_VERIFY asks for TLS without a check")
+        );
+        assert!(unverified.hint().unwrap().starts_with("set DOCKER_TLS_VERIFY=1"));
+    }
+
+    #[test]
+    fn tls_of_a_docker_context_is_found_in_its_store() {
+        let config = tempfile::tempdir().unwrap();
+        let config = config.path();
+        let lab = [("DOCKER_CONTEXT", "lab")];
+        let meta = |host: &str, skips: bool| {
+            format!(r#"{{"Name":"lab","Endpoints":{{"docker":{{"Host":"{host}","SkipTLSVerify":{skips}}}}}}}"#)
+        };
+        context(config, LAB, &meta("tcp://h:2376", false));
+        assert_eq!(find(config, &lab).unwrap().tls, None);
+        let tls = config.join("contexts/tls").join(LAB).join("docker");
+        fs::create_dir_all(&tls).unwrap();
+        assert_eq!(find(config, &lab).unwrap().tls, Some(FoundTls::default()), "the authorities of the system");
+        for name in ["ca.pem", "cert.pem", "key.pem"] {
+            fs::write(tls.join(name), "").unwrap();
+        }
+        let client = Some((tls.join("cert.pem"), tls.join("key.pem")));
+        let wanted = FoundTls { ca: Some(tls.join("ca.pem")), client };
+        assert_eq!(find(config, &lab).unwrap().tls, Some(wanted));
+        context(config, LAB, &meta("ssh://h", true));
+        assert_eq!(find(config, &lab).unwrap().tls, None, "ssh needs no certificates");
+        context(config, LAB, &meta("tcp://h:2376", true));
+        let unverified = find(config, &lab).unwrap_err();
+        assert!(unverified.to_string().starts_with("docker context lab asks for TLS without a check"));
+        assert!(unverified.hint().unwrap().contains("docker context update lab"));
     }
 }

@@ -2,13 +2,15 @@
 
 mod builders;
 mod ci;
-mod contexts;
+mod context_store;
 mod docker_context;
+mod docker_error;
 mod git;
 mod sockets;
 
 pub use builders::{Builder, builders};
-pub use contexts::{DockerContext, docker_contexts};
-pub use docker_context::{DEFAULT_HOST, DockerContextError, FoundEngine, HostSource, default_engine};
+pub use context_store::{FoundTls, StoredContext, contexts};
+pub use docker_context::{DEFAULT_HOST, FoundEngine, HostSource, default_engine, engine_of_context};
+pub use docker_error::{DockerContextError, HostSetting};
 pub use git::git_facts;
 pub use sockets::{ExistingSocket, SocketOwner, existing_sockets};

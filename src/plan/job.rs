@@ -19,7 +19,7 @@ use super::model::duration;
 use super::model::names::{EngineName, ImageName};
 use super::model::overrides::Overrides;
 use super::model::places::{InputPlaces, Position};
-use super::model::plan::{ArchTags, Build, Job, Work};
+use super::model::plan::{ArchTags, Build, Emulation, Job, Work};
 use super::model::spec::{BuildCache, BuildSpec, CachePolicy, Context, Dockerfile, Network, PullPolicy};
 use super::read::node::{Map, Node, Origin, Value, get};
 use super::read::pairs;
@@ -86,11 +86,13 @@ pub(super) fn read(
     let cache = cache::read(settings.reader, settings.node("cache"), settings.late, own, around.directory);
     let build = settings.build(around);
     let engine = settings.engine(&around.engines);
+    let emulate = settings.boolean("emulate");
     let timeout = settings.timeout();
     let ReadCache { cache, to } = cache?;
     let (arch_tag, ReadContexts { contexts, bases }) = (arch_tag?, contexts?);
     let spec = BuildSpec { contexts, cache, ..build? };
-    let build = Build { spec, engine: engine?, timeout: timeout? };
+    let emulation = if emulate? == Some(false) { Emulation::Refused } else { Emulation::Allowed };
+    let build = Build { spec, engine: engine?, emulation, timeout: timeout? };
     let job = names(&arch_tag, entry?, arch_tags?).with_work(Work::Build(Box::new(build)));
     let inputs = Some(inputs(map, image));
     Ok(ReadJob { job, arch_tag: arch_tag.1, bases, cache: to, inputs })

@@ -16,12 +16,13 @@ mod select;
 
 pub use model::endpoint::host::{EngineHost, EngineHostError};
 pub use model::endpoint::ssh::SshHost;
+pub use model::endpoint::tls::ClientCertificate;
 pub use model::error::{Location, PlanErrors, Problem, SourceText};
 pub use model::names::{EngineName, ImageName, NameError};
 pub use model::overrides::{Overrides, Selection};
 pub use model::plan::{
-    ArchTags, AttestationPolicy, Build, ClientCertificate, EngineSpec, Image, Import, Job, NamedRegistry, Plan,
-    RegistryChoice, Transport, Work,
+    ArchTags, AttestationPolicy, Build, EngineSpec, Image, Import, Job, NamedRegistry, Plan, RegistryChoice, Transport,
+    Work,
 };
 pub use model::spec::{CachePolicy, PullPolicy};
 pub use read::reader::{Environment, Facts};
@@ -44,13 +45,17 @@ pub use model::endpoint::buildkit::{
     BuildKitHost, BuilderHost, BuilderName, Cluster, ContainerHost, ContainerProgram, PodHost, PodsHost, Word,
 };
 #[doc(hidden)]
+pub use model::endpoint::docker_context::{DockerContext, DockerContextNameError};
+#[doc(hidden)]
 pub use model::endpoint::either::Endpoint;
+#[doc(hidden)]
+pub use model::endpoint::tls::{EngineTls, ServerName, TlsHost};
 #[doc(hidden)]
 pub use model::names::{ContextName, ContextNameError};
 #[doc(hidden)]
 pub use model::places::{InputPlaces, Places, Position};
 #[doc(hidden)]
-pub use model::plan::ImageNumber;
+pub use model::plan::{Emulation, EngineNeed, EnginePlatforms, ImageNumber};
 #[doc(hidden)]
 pub use model::remote::{GitContext, HttpContext, RemoteContext, RemoteContextError};
 #[doc(hidden)]

@@ -99,7 +99,7 @@ fn read(reader: &mut Reader<'_>, node: &Node, overrides: &Overrides) -> Read<Pla
     let said = |key: &str| get(&top, key).map(|entry| &entry.value);
     let flags = registry_flags(&overrides.registries);
     let registries = registry::read(reader, flags.as_ref().or(said("registry")), directory);
-    let (engines, all_engines) = engines::read(reader, said("engines"), &overrides.engines);
+    let (engines, all_engines) = engines::read(reader, said("engines"), &overrides.engines, directory);
     let names = engines.iter().map(|engine| engine.name.clone()).collect();
     let defaults = said("defaults").map(|node| image::settings(reader, node, "`defaults`")).transpose();
     let common = Common {

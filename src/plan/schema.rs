@@ -11,17 +11,18 @@ mod tests {
 
     use super::super::read::keys::{
         CACHE, CACHE_AZBLOB, CACHE_FROM, CACHE_GHA, CACHE_S3, CACHE_TO, ECR, ECR_ENCRYPTION, ECR_IMMUTABLE, ENGINE,
-        ENGINE_BUILDKIT, ENTRY, IMAGE, Keys, PLAN, PLATFORM, REGISTRY, SECRET, ULIMIT,
+        ENGINE_BUILDKIT, ENTRY, IMAGE, Keys, PLAN, PLATFORM, REGISTRY, SECRET, TLS, ULIMIT,
     };
     use super::*;
 
     #[test]
     fn plan_schema_has_exactly_the_keys_that_are_read() {
         let schema: Value = serde_json::from_str(SCHEMA).unwrap();
-        let tables: [(&str, &Keys); 18] = [
+        let tables: [(&str, &Keys); 19] = [
             ("", &PLAN),
             ("/$defs/registry", &REGISTRY),
             ("/$defs/engine", &ENGINE),
+            ("/$defs/engineTls", &TLS),
             ("/$defs/image", &IMAGE),
             ("/$defs/platform", &PLATFORM),
             ("/$defs/entry", &ENTRY),

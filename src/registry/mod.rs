@@ -20,6 +20,7 @@ mod operations;
 mod request;
 mod transport;
 
+pub use crate::tls::{CertificateError, CertificateFault, Certificates};
 pub use client::Client;
 pub use config::ClientConfig;
 pub use error::{Answer, Cause, ErrorKind, OciError, RegistryError, TargetError, Waiting};
@@ -29,7 +30,6 @@ pub use operations::reading::{BlobSource, Reading};
 pub use operations::transfer::BlobOutcome;
 pub use request::notice::{Notice, Retry};
 pub use request::retry::Backoff;
-pub use transport::certificates::{CertificateError, CertificateFault, Certificates};
 pub use transport::link::{Link, Transport};
 pub use transport::proxy::{Proxies, ProxyError};
 pub use transport::timeouts::Timeouts;

@@ -45,7 +45,7 @@ pub use publish::atomic::PublishMode;
 pub use publish::options::*;
 pub use publish::target::Base;
 pub use report::*;
-pub use schedule::assign::*;
+pub use schedule::candidate::Others;
 pub use schedule::engines::*;
 pub use schedule::goal::Goal;
 pub use storage::error::StorageError;

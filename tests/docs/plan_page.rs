@@ -16,10 +16,11 @@ use crate::support::expected;
 const MARK: &str = "<!-- The rest of this page is generated from src/plan/schema.json. -->\n";
 
 /// The maps of a plan: the definition, the path of its keys in a plan, and the heading.
-const MAPS: [(&str, &str, &str); 18] = [
+const MAPS: [(&str, &str, &str); 19] = [
     ("", "", "Your plan"),
     ("registry", "registry.", "A registry"),
     ("engine", "engines.NAME.", "An engine"),
+    ("engineTls", "engines.NAME.tls.", "TLS of an engine"),
     ("engineBuildkit", "engines.NAME.buildkit.", "A BuildKit behind a program"),
     ("image", "images.NAME.", "An image"),
     ("platform", "images.NAME.platforms.PLATFORM.", "A platform of an image"),
@@ -217,7 +218,9 @@ fn plan(map: &str, key: &str, value: &Value) -> Value {
         ("registry", "ca" | "insecure" | "may_send_to") => json!({ "host": "registry.acme.internal" }),
         ("registry", "cert" | "key") => json!({ "host": "registry.acme.internal", "cert": "a.pem", "key": "a.key" }),
         ("registry", _) => json!({ "type": "ecr", "host": "ecr.acme.internal", "region": "eu-west-1" }),
-        ("engine", "command" | "buildkit" | "builder") => json!({}),
+        ("engine", "command" | "context" | "buildkit" | "builder") => json!({}),
+        ("engine", "tls") => json!({ "host": "tcp://10.0.0.7:2376" }),
+        ("engineTls", "cert" | "key") => json!({ "cert": "a.pem", "key": "a.key" }),
         ("engine", _) => json!({ "host": "tcp://10.0.0.7:2375", "insecure": true }),
         ("image", "rewrite_timestamp") => json!({ "args": { "SOURCE_DATE_EPOCH": "0" } }),
         ("secret", "id" | "env") => json!({ "id": "npm", "env": "NPM_TOKEN" }),
@@ -251,6 +254,7 @@ fn plan(map: &str, key: &str, value: &Value) -> Value {
         "" => merge(&whole, &value),
         "registry" => with(&whole, "registry", &value),
         "engine" => with(&whole, "engines", &json!({ "arm": value })),
+        "engineTls" => with(&whole, "engines", &json!({ "arm": { "host": "tcp://10.0.0.7", "tls": value } })),
         "engineBuildkit" => with(&whole, "engines", &json!({ "arm": { "buildkit": value } })),
         "image" => plan(&merge(&image, &value)),
         "entry" | "cache" | "ecr" => in_image(map, &value),

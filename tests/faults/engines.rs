@@ -4,9 +4,10 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use super::world::{HELLO, World, says};
-use crate::support::program::{Finished, Run};
+use crate::support::program::{Finished, Home, Run};
 use crate::support::scripted_engine::{Rest, Script, ScriptedEngine};
 use crate::support::store::Store;
+use crate::support::tls_front::{Front, Listen};
 
 #[tokio::test]
 async fn missing_socket_error_names_path_and_origin() {
@@ -37,7 +38,7 @@ async fn socket_without_a_listener_gets_a_hint() {
 }
 
 #[tokio::test]
-async fn one_unreachable_engine_stops_the_run_before_any_build() {
+async fn unreachable_engine_without_a_substitute_stops_the_run() {
     let world = World::start(Script::default()).await;
     let down = world.home.path().join("down.sock");
     world.plan(&format!(
@@ -46,7 +47,7 @@ async fn one_unreachable_engine_stops_the_run_before_any_build() {
         down.display()
     ));
     let finished = world.build().await.expect_code(3);
-    says(&finished, &["engine down", "down.sock"]);
+    says(&finished, &["engine down", "down.sock", "no engine builds hello linux/arm64: up builds linux/amd64"]);
     assert_eq!(world.engine.counts().solves.started, 0);
     world.assert_untouched();
 }
@@ -127,6 +128,68 @@ async fn missing_engine_for_a_platform_lists_engines_and_platforms() {
     }
     assert_eq!(world.engine.counts().solves.started, 0);
     world.assert_untouched();
+}
+
+#[tokio::test]
+async fn refused_emulation_is_reported_with_its_place() {
+    let world = World::start(Script::default()).await;
+    let host = world.engine.host();
+    for (engine, defaults, texts) in [
+        (
+            ", emulate: false",
+            "",
+            ["engine x86 does not emulate (`emulate: false`)", "remove `emulate: false` of engine x86"],
+        ),
+        ("", "defaults: { emulate: false }\n", ["x86 would emulate it (`emulate: false`)", "of hello"]),
+        (", platforms_only: [linux/amd64]", "", ["x86 builds only linux/amd64", "`platforms:`"]),
+        (
+            ", platforms_only: [linux/arm64]",
+            "",
+            ["x86 builds only linux/arm64", "add linux/amd64 to `platforms_only:`"],
+        ),
+    ] {
+        world.plan(&format!("engines: {{ x86: {{ host: '{host}'{engine} }} }}\n{defaults}{HELLO}"));
+        let finished = world.build().await.expect_code(3);
+        says(&finished, &texts);
+        assert_eq!(finished.stderr.matches("no engine builds").count(), 1, "{}", finished.stderr);
+    }
+    assert_eq!(world.engine.counts().solves.started, 0);
+    world.assert_untouched();
+}
+
+#[tokio::test]
+async fn engine_that_no_job_may_use_is_not_asked() {
+    let world = World::start(Script::default()).await;
+    let (host, down) = (world.engine.host(), world.home.path().join("down.sock").display().to_string());
+    let plan = |down_has: &str| {
+        let engines = format!("x86: {{ host: '{host}' }}, arm: {{ host: 'unix://{down}', {down_has} }}");
+        world.plan(&format!("engines: {{ {engines} }}\n{HELLO}"));
+    };
+    let dry = || Run::new(&world.home, ["build", "--dry-run", "--platform", "linux/amd64"]).finish();
+    plan("platforms_only: [linux/arm64]");
+    let alone = dry().await.expect_code(0);
+    assert!(!alone.stderr.contains("arm"), "{}", alone.stderr);
+    // It may have a processor of any kind.
+    plan("platforms: [linux/arm64]");
+    says(&dry().await.expect_code(0), &["warning:", "down.sock", "the run continues without engine arm"]);
+}
+
+#[tokio::test]
+async fn engine_that_is_down_is_left_out_unless_required() {
+    let world = World::start(Script::default()).await;
+    let (host, down) = (world.engine.host(), world.home.path().join("down.sock").display().to_string());
+    let plan = |more: &str| {
+        let engines =
+            format!("up: {{ host: '{host}', platforms: [linux/arm64] }}, down: {{ host: 'unix://{down}'{more} }}");
+        world.plan(&format!("engines: {{ {engines} }}\n{HELLO}"));
+    };
+    plan(", required: true");
+    says(&world.build().await.expect_code(3), &["engine down", "down.sock", "named by the plan"]);
+    world.assert_untouched();
+    plan("");
+    let finished = world.build().await.expect_code(0);
+    says(&finished, &["warning:", "engine down", "down.sock", "the run continues without engine down"]);
+    assert!(world.report()["warnings"].to_string().contains("without engine down"));
 }
 
 #[tokio::test]
@@ -308,4 +371,127 @@ async fn engine_receives_the_sandbox_settings_of_each_platform() {
             r#"told ["db=10.0.0.5", "67108864", "nofile=1024:1024", "builds", "test"]"#,
         ],
     );
+}
+
+/// A folder of a docker context. Its name is the hash of the context's name.
+fn context(home: &Home, name: &str, host: &str) {
+    let id = polyarch::oci::Digest::of(name.as_bytes()).to_string().replace("sha256:", "");
+    let folder = home.docker_config().join("contexts/meta").join(id);
+    std::fs::create_dir_all(&folder).unwrap();
+    let meta = serde_json::json!({ "Name": name, "Endpoints": { "docker": { "Host": host } } });
+    std::fs::write(folder.join("meta.json"), meta.to_string()).unwrap();
+}
+
+#[tokio::test]
+async fn engine_is_named_in_one_order_of_precedence() {
+    let world = World::start(Script::default()).await;
+    let (host, home) = (world.engine.host(), &world.home);
+    let nowhere = |name: &str| format!("unix://{}/{name}.sock", home.path().display());
+    for name in ["current", "variable"] {
+        context(home, name, &nowhere(name));
+    }
+    let current = serde_json::json!({ "currentContext": "current" });
+    std::fs::write(home.docker_config().join("config.json"), current.to_string()).unwrap();
+    let run = |args: &[&str]| Run::new(home, [&["build", "--dry-run"], args].concat());
+    // Each source takes precedence over the sources before it.
+    let context = run(&[]).finish().await.expect_code(3);
+    says(&context, &["current.sock", "named by docker context current"]);
+    let by_variable = |args: &[&str]| run(args).env("DOCKER_CONTEXT", "variable");
+    says(&by_variable(&[]).finish().await.expect_code(3), &["variable.sock", "named by docker context variable"]);
+    let by_host = |args: &[&str]| by_variable(args).env("DOCKER_HOST", nowhere("host"));
+    says(&by_host(&[]).finish().await.expect_code(3), &["host.sock", "named by DOCKER_HOST"]);
+    let flag = format!("x86={}", nowhere("flag"));
+    let by_flag = by_host(&["--engine", &flag]).finish().await.expect_code(3);
+    says(&by_flag, &["flag.sock", "named by the plan or --engine"]);
+    by_host(&["--engine", &format!("x86={host}")]).finish().await.expect_code(0);
+    world.plan(&format!("engines: {{ x86: {{ host: '{host}' }} }}\n{HELLO}"));
+    by_host(&[]).finish().await.expect_code(0);
+    // A flag with the name of an engine replaces the way to that engine.
+    by_host(&["--engine", &flag]).finish().await.expect_code(3);
+    let default = run(&["--engine", "x86=context:default"]).env("DOCKER_HOST", &host).finish().await.expect_code(0);
+    assert!(default.stdout.contains(&host), "{}", default.stdout);
+}
+
+#[tokio::test]
+async fn docker_context_in_a_plan_is_resolved_or_explained() {
+    let world = World::start(Script::default()).await;
+    context(&world.home, "lab", &world.engine.host());
+    context(&world.home, "plain", "tcp://10.0.0.5:2375");
+    let plan = |name: &str| world.plan(&format!("engines: {{ x86: {{ context: {name} }} }}\n{HELLO}"));
+    plan("lab");
+    let built = Run::new(&world.home, ["build"]).finish().await.expect_code(0);
+    says(&built, &["building on x86"]);
+    let shown = Run::new(&world.home, ["plan", "--format", "json"]).finish().await.expect_code(0);
+    assert!(shown.stdout.contains(r#""context": "lab""#), "{}", shown.stdout);
+    plan("none");
+    let unknown = Run::new(&world.home, ["build"]).finish().await.expect_code(3);
+    says(&unknown, &["engine x86: there is no docker context \"none\"", "name a context that exists: lab, plain"]);
+    plan("plain");
+    let unencrypted = Run::new(&world.home, ["build"]).finish().await.expect_code(3);
+    says(&unencrypted, &["tcp://10.0.0.5:2375 is unencrypted TCP", "use TLS"]);
+}
+
+#[tokio::test]
+async fn missing_default_socket_lists_the_sockets_that_exist() {
+    let world = World::start(Script::default()).await;
+    let home = world.home.path();
+    let listen = |path: &str| {
+        let path = home.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::os::unix::net::UnixListener::bind(path).unwrap()
+    };
+    // An empty directory hides the sockets of this machine.
+    let hidden =
+        ["--mount", "sh", "-c", "mount -t tmpfs none /run && exec \"$0\" build", env!("CARGO_BIN_EXE_polyarch")];
+    let run = || Run::of("unshare", &world.home, hidden).env("XDG_RUNTIME_DIR", home.join("user"));
+    says(&run().finish().await.expect_code(3), &["/var/run/docker.sock", "named by the default", "start Docker"]);
+    let sockets =
+        [listen(".colima/default/docker.sock"), listen(".orbstack/run/docker.sock"), listen("user/podman/podman.sock")];
+    let orbstack = format!("unix://{}/.orbstack/run/docker.sock", home.display());
+    context(&world.home, "orbstack", &orbstack);
+    let found = run().finish().await.expect_code(3);
+    let colima = format!("DOCKER_HOST=unix://{}/.colima/default/docker.sock for colima", home.display());
+    let orbstack = format!("DOCKER_HOST={orbstack} or `docker context use orbstack` for OrbStack");
+    says(&found, &["/var/run/docker.sock", &colima, &orbstack, "podman.sock has no BuildKit"]);
+    // polyarch connected to none of them.
+    for socket in sockets {
+        socket.set_nonblocking(true).unwrap();
+        assert_eq!(socket.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    }
+    // A socket that is named is not the default.
+    let named = run().env("DOCKER_HOST", "unix:///var/run/docker.sock").finish().await.expect_code(3);
+    assert!(!named.stderr.contains("colima"), "{}", named.stderr);
+}
+
+#[tokio::test]
+async fn socket_without_permission_names_the_group_docker() {
+    let world = World::start(Script::default()).await;
+    std::os::unix::fs::chown(world.engine.socket(), Some(1), Some(1)).unwrap();
+    std::fs::set_permissions(world.engine.socket(), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    // Root may open everything, unless that capability is taken away.
+    let unprivileged = ["--bounding-set=-dac_override,-dac_read_search", "--", env!("CARGO_BIN_EXE_polyarch"), "build"];
+    let run = Run::of("setpriv", &world.home, unprivileged).env("DOCKER_HOST", world.engine.host());
+    let refused = run.finish().await.expect_code(3);
+    says(&refused, &["Permission denied", "add your user to the socket's group (often `docker`)"]);
+    world.assert_untouched();
+}
+
+#[tokio::test]
+async fn refused_tcp_connection_is_tried_again() {
+    let world = World::start(Script::default()).await;
+    // The port belongs to this test and refuses connections, because no program listens yet.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let host = format!("tcp://{}", socket.local_addr().unwrap());
+    let run = Run::new(&world.home, ["build", "--verbose"]).env("DOCKER_HOST", &host);
+    let mut running = run.start();
+    running.stderr_line("polyarch connects again").await;
+    let front = Front::on(socket.listen(16).unwrap(), &world.engine.host(), Listen::Plain);
+    running.finish().await.expect_code(0);
+    drop(front);
+    // It gives up soon.
+    let started = Instant::now();
+    let refused = Run::new(&world.home, ["build"]).env("DOCKER_HOST", &host).finish().await.expect_code(3);
+    says(&refused, &["Connection refused", "start Docker"]);
+    assert!(started.elapsed() < Duration::from_secs(5), "it took {:?}", started.elapsed());
 }

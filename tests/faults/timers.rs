@@ -247,8 +247,7 @@ async fn one_platform(world: &World) -> BuildRun {
     let source = SourceText { text: fs::read_to_string(&path).unwrap(), path };
     let plan = plan::resolve(&source, &BTreeMap::new(), &BTreeMap::new(), &Overrides::default()).unwrap();
     let host = EngineHost::Unix(world.engine.socket().to_owned());
-    let slots = EngineSpec::DEFAULT_SLOTS;
-    let spec = EngineSpec { name: "one".parse().unwrap(), host: host.into(), platforms: None, slots };
+    let spec = EngineSpec::new("one".parse().unwrap(), host);
     let RegistryChoice::Named(named) = &plan.registry else { panic!("it is named") };
     let config = ClientConfig {
         user_agent: "polyarch/test".into(),
@@ -258,7 +257,7 @@ async fn one_platform(world: &World) -> BuildRun {
         on_notice: Arc::new(|_| {}),
     };
     BuildRun {
-        engines: Engines::connect(&[spec], &[], Others::Nobody).await.unwrap(),
+        engines: Engines::reach(&[spec], &[], Others::Nobody).await.unwrap(),
         registries: Registry::named(named, &[], config, Arc::new(Anonymous), None).unwrap().into(),
         sources: Vec::new(),
         bases: Vec::new(),

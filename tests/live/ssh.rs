@@ -17,17 +17,17 @@ use crate::support::parts;
 on_both_engines!(ssh_agent_serves_two_platforms_and_stays_unchanged, unplanned_ssh_agent_is_not_reachable,);
 
 /// An agent with one key. It ends with the value.
-struct Agent {
+pub(crate) struct Agent {
     _process: Child,
-    socket: PathBuf,
+    pub(crate) socket: PathBuf,
     /// As `ssh-add -l` shows it.
-    fingerprint: String,
+    pub(crate) fingerprint: String,
     private: String,
     public: PathBuf,
 }
 
 impl Agent {
-    async fn start(project: &Project) -> Self {
+    pub(crate) async fn start(project: &Project) -> Self {
         let (socket, key) = (project.path("agent.sock"), project.path("key"));
         let mut agent = Command::new("ssh-agent");
         let process = agent.arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).kill_on_drop(true).spawn();
@@ -52,7 +52,7 @@ async fn ssh_add(socket: &Path, args: &[&str]) -> std::process::Output {
 
 /// A stage of the engine's own platform with a shell and this machine's `ssh-add`, which runs `script` once a
 /// platform; and then the image.
-async fn client(project: &Project, mounts: &str, script: &str) {
+pub(crate) async fn client(project: &Project, mounts: &str, script: &str) {
     parts::add_busybox(&project.context());
     let libraries = parts::printed(
         &parts::output({

@@ -20,3 +20,4 @@ pub(crate) mod scripted_registry;
 pub(crate) mod ssh_server;
 pub(crate) mod store;
 pub(crate) mod terminal;
+pub(crate) mod tls_front;

@@ -71,7 +71,8 @@ pub(crate) struct PlanArgs {
     pub(crate) registry: Vec<String>,
     /// Set the address of an engine, or add an engine
     ///
-    /// HOST is `unix:///path/to.sock`, `ssh://user@host` or `tcp://host:port`. The engine that docker would use has the name `default`.
+    /// HOST is `unix:///path/to.sock`, `ssh://user@host`, `tcp://host:port` or `context:CONTEXT` for a docker context. The
+    /// engine that docker would use has the name `default`. TLS of the plan is kept for a `tcp://` address.
     /// Example: default=unix:///run/user/1000/docker.sock
     #[arg(long, value_name = "NAME=HOST", help_heading = "Engines")]
     pub(crate) engine: Vec<String>,

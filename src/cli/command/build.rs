@@ -71,7 +71,8 @@ pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCod
     };
     let warnings: Vec<_> = build.plan.warnings.iter().map(|problem| ending::plan_warning(problem, &loaded)).collect();
     if args.dry_run || args.check {
-        ending::warn(&warnings, settings);
+        let unreached = build.engines.warnings();
+        ending::warn(&warnings.iter().cloned().chain(unreached).collect::<Vec<_>>(), settings);
     }
     if args.dry_run {
         return super::dry_run::show(&build);

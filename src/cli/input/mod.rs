@@ -1,5 +1,6 @@
 //! Makes plans, references, registries and settings from the arguments and the environment.
 
+pub(super) mod docker;
 mod large;
 pub(super) mod notices;
 pub(super) mod plan_file;

@@ -11,8 +11,8 @@ use polyarch::ecr::{EcrError, aws_facts};
 use polyarch::facts::git_facts;
 use polyarch::oci::{Platform, ReferenceError, RegistryHost, Repository};
 use polyarch::plan::{
-    self, Build, CachePolicy, EngineName, EngineSpec, Image, Job, NamedContext, NamedRegistry, Overrides, Plan,
-    PlanErrors, PullPolicy, RegistryChoice, Selection, SourceText,
+    self, Build, CachePolicy, Endpoint, EngineHost, EngineName, EnginePlatforms, EngineSpec, Image, Job, NamedContext,
+    NamedRegistry, Overrides, Plan, PlanErrors, PullPolicy, RegistryChoice, Selection, SourceText,
 };
 use polyarch::registry::Notice;
 use polyarch::run::{self, Engines, Failure, Others, Phase, Registries, Registry, Server};
@@ -133,23 +133,29 @@ struct Wanted {
     platforms: Vec<Platform>,
     others: Others,
     named_by: String,
+    /// The next step if there is no socket, in place of the usual one.
+    instead: Option<String>,
 }
 
 impl Wanted {
+    /// Connects to the engines. An engine that polyarch cannot reach is left out if the run can begin without it.
     async fn reach(self) -> Result<Engines, Vec<Failure>> {
-        let Self { specs, platforms, others, named_by } = self;
-        Engines::connect(&specs, &platforms, others).await.map_err(|mut failures| {
-            for failure in &mut failures {
-                failure.message = format!("{} (named by {named_by})", failure.message).into();
-            }
-            failures
-        })
+        let Self { specs, platforms, others, named_by, instead } = self;
+        let named = |mut failure: Failure| {
+            failure.message = format!("{} (named by {named_by})", failure.message).into();
+            failure.hint = instead.clone().map(Into::into).or(failure.hint.take());
+            failure
+        };
+        let reached = Engines::reach(&specs, &platforms, others).await;
+        reached
+            .map(|engines| engines.map_unreached(named))
+            .map_err(|failures| failures.into_iter().map(named).collect())
     }
 }
 
 /// Connects to the plan's engines, even if the plan has no builds.
 pub(crate) async fn engines_of(plan: &Plan, settings: &Settings) -> Result<Engines, Vec<Failure>> {
-    engines(plan, settings).map_err(|failure| vec![failure])?.reach().await
+    engines(plan, settings).map_err(|failure| vec![failure])?.reach().await?.whole()
 }
 
 /// Connects to the engine that the environment names, for commands without a plan.
@@ -170,8 +176,9 @@ pub(crate) fn default_specs(settings: &Settings) -> Result<Vec<EngineSpec>, Fail
 fn by_environment(settings: &Settings, platforms: Vec<Platform>) -> Result<Wanted, Failure> {
     let (host, source) = settings.engine()?;
     let name = DEFAULT_ENGINE.parse::<EngineName>().map_err(|error| usage(error.to_string(), ""))?;
-    let spec = EngineSpec { name, host, platforms: None, slots: EngineSpec::DEFAULT_SLOTS };
-    Ok(Wanted { specs: vec![spec], platforms, others: Others::Nobody, named_by: source })
+    let instead = settings.instead_of(&host);
+    let specs = vec![EngineSpec::new(name, host)];
+    Ok(Wanted { specs, platforms, others: Others::Nobody, named_by: source, instead })
 }
 
 /// The engines that the plan's jobs may need. If the plan names none, this is the engine that docker would use.
@@ -180,28 +187,41 @@ fn engines(plan: &Plan, settings: &Settings) -> Result<Wanted, Failure> {
         return by_environment(settings, plan.built_platforms());
     }
     let others = if plan.engines.len() == 1 { Others::Nobody } else { Others::Engines };
-    let (specs, platforms) = (needed(plan), plan.built_platforms());
-    Ok(Wanted { specs, platforms, others, named_by: "the plan or --engine".into() })
+    let specs = needed(plan).into_iter().map(|spec| located(spec, settings)).collect::<Result<_, Failure>>()?;
+    let platforms = plan.built_platforms();
+    Ok(Wanted { specs, platforms, others, named_by: "the plan or --engine".into(), instead: None })
 }
 
-/// The engines that the plan's jobs need. An engine may be down if no job wants a platform of its list. But if a job
-/// wants a platform that no engine lists, every engine is needed: the platform may be an engine's own.
+/// The engine with its address. A docker context in the plan becomes the address in that context.
+fn located(spec: EngineSpec, settings: &Settings) -> Result<EngineSpec, Failure> {
+    let Endpoint::Docker(EngineHost::Context(context)) = &spec.host else { return Ok(spec) };
+    let host = settings.engine_of(context).map_err(|mut failure| {
+        failure.message = format!("engine {}: {}", spec.name, failure.message).into();
+        failure
+    })?;
+    Ok(EngineSpec { host: host.into(), ..spec })
+}
+
+/// The engines that may get a job of the plan. An engine alone knows the platforms of its processor. So polyarch asks
+/// every engine, except engines with `platforms_only` and engines that no job may use.
 fn needed(plan: &Plan) -> Vec<EngineSpec> {
     let jobs = || plan.images.iter().flat_map(|image| &image.jobs).filter_map(|job| Some((job, job.build()?)));
-    let lists =
-        |spec: &EngineSpec, platform: &Platform| spec.platforms.as_ref().is_none_or(|listed| listed.contains(platform));
-    let open = |(job, build): (&Job, &Build)| {
-        build.engine.is_none() && !plan.engines.iter().any(|spec| lists(spec, &job.platform))
+    let may = |spec: &EngineSpec, platform: &Platform| match &spec.platforms {
+        EnginePlatforms::Own | EnginePlatforms::Also(_) => true,
+        EnginePlatforms::Only(listed) => listed.contains(platform),
+    };
+    let without = |(job, build): (&Job, &Build)| {
+        build.engine.is_none() && !plan.engines.iter().any(|spec| may(spec, &job.platform))
     };
     let wanted = |spec: &&EngineSpec| {
         jobs().any(|(job, build)| match &build.engine {
             Some(name) => *name == spec.name,
-            None => lists(spec, &job.platform),
+            None => may(spec, &job.platform),
         })
     };
     let specs: Vec<_> = plan.engines.iter().filter(wanted).cloned().collect();
-    // If none is left, the assignment reports the jobs without an engine, and needs all engines for that.
-    if specs.is_empty() || jobs().any(open) { plan.engines.clone() } else { specs }
+    // The assignment reports the jobs without an engine, and names all engines then.
+    if specs.is_empty() || jobs().any(without) { plan.engines.clone() } else { specs }
 }
 
 /// Connects to the plan's registries, and returns a failure for each that polyarch cannot use.

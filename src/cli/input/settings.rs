@@ -8,8 +8,7 @@ use std::time::Instant;
 
 use polyarch::auth::{AuthError, BuildProxies, CredentialSource, DockerConfig, Logins};
 use polyarch::ecr::{Ecr, EcrLogins};
-use polyarch::facts::{Builder, DEFAULT_HOST, FoundEngine, HostSource, builders, default_engine};
-use polyarch::plan::{BuildKitHost, Endpoint, EngineHost, EngineHostError, NamedRegistry};
+use polyarch::plan::NamedRegistry;
 use polyarch::registry::{Backoff, ClientConfig, Notice, Proxies, Timeouts};
 use polyarch::run::{Failure, Phase, Registry};
 
@@ -134,79 +133,6 @@ impl Settings {
         let config =
             ClientConfig { backoff: Backoff { attempts: 1, ..Backoff::STANDARD }, ..self.client_config(|_| {})? };
         Registry::named(named, &self.certificates(), config, self.credentials()?, self.ecr.registry(&named.host))
-    }
-
-    /// The engine that the docker CLI would use, in the spelling of the docker CLI.
-    pub(crate) fn docker_host(&self) -> Result<FoundEngine, Failure> {
-        default_engine(&self.environment, &self.docker_config()).map_err(|error| {
-            let message = crate::cli::terminal::diagnostic::chain(&error);
-            Failure::new(Phase::Preflight, message.into(), error.hint().map(Into::into))
-        })
-    }
-
-    /// Whether a variable names an engine of docker.
-    pub(crate) fn has_docker_variable(&self) -> bool {
-        ["DOCKER_HOST", "DOCKER_CONTEXT"].iter().any(|name| self.var(name).is_some())
-    }
-
-    /// The builders of buildx. buildx remembers the builder in use for each docker context or address.
-    pub(crate) fn builders(&self) -> Vec<Builder> {
-        let endpoint = self.docker_host().map_or_else(
-            |_| DEFAULT_HOST.to_owned(),
-            |found| match found.source {
-                HostSource::Context(name) => name,
-                HostSource::DockerHost | HostSource::Default => found.host,
-            },
-        );
-        builders(&self.environment, &self.docker_config(), &endpoint)
-    }
-
-    /// The value of `builder:` in a plan for a builder with a BuildKit of its own, if this machine has such a builder.
-    pub(crate) fn own_builder(&self) -> Option<String> {
-        let own: Vec<_> = self.builders().into_iter().filter(Builder::has_own_buildkit).collect();
-        let has_current = own.iter().any(|builder| builder.is_current);
-        if has_current { Some("current".to_owned()) } else { own.into_iter().next().map(|builder| builder.name) }
-    }
-
-    /// The engine of a plan that names none, and the setting that names it. `BUILDKIT_HOST` takes precedence over docker's
-    /// configuration, but not over docker's variables.
-    pub(crate) fn engine(&self) -> Result<(Endpoint, String), Failure> {
-        const NAMED: &str = "BUILDKIT_HOST";
-        let Some(address) = self.var(NAMED).filter(|_| !self.has_docker_variable()) else {
-            let (host, source) = self.default_engine()?;
-            return Ok((host.into(), source.to_string()));
-        };
-        let refused =
-            |message: String, hint: Option<&str>| Failure::new(Phase::Preflight, message.into(), hint.map(Into::into));
-        let host: BuildKitHost =
-            address.parse().map_err(|error: EngineHostError| refused(format!("{NAMED}: {error}"), error.hint()))?;
-        if !host.is_private() {
-            let message = format!(
-                "{NAMED}: {host} is unencrypted TCP to another machine: anyone on the network could control the engine"
-            );
-            let hint = "use ssh://USER@HOST, or accept unencrypted TCP in the plan: `engines: { NAME: { buildkit: tcp://…, insecure: true } }`";
-            return Err(refused(message, Some(hint)));
-        }
-        Ok((host.into(), NAMED.to_owned()))
-    }
-
-    /// The engine that the docker CLI would use, and the setting that names it.
-    fn default_engine(&self) -> Result<(EngineHost, HostSource), Failure> {
-        let refused =
-            |message: String, hint: Option<&str>| Failure::new(Phase::Preflight, message.into(), hint.map(Into::into));
-        let found = self.docker_host()?;
-        let host = found.host.parse();
-        let host: EngineHost =
-            host.map_err(|error: EngineHostError| refused(format!("{}: {error}", found.source), error.hint()))?;
-        if !host.is_private() {
-            let message = format!(
-                "{}: {host} is unencrypted TCP to another machine: anyone on the network could control the engine",
-                found.source
-            );
-            let hint = "use ssh://USER@HOST, or accept unencrypted TCP in the plan: `engines: { NAME: { host: tcp://…, insecure: true } }`";
-            return Err(refused(message, Some(hint)));
-        }
-        Ok((host, found.source))
     }
 
     /// The settings of connections to registries.

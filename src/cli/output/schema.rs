@@ -21,8 +21,8 @@ mod tests {
     use super::super::display::hostile;
     use super::super::display::json::Json;
     use super::super::display::script::{
-        Memory, Script, failed, half_published, interrupted, not_joined, on, play, refused, report, started, success,
-        tag, unchanged,
+        Memory, Script, begun, failed, half_published, interrupted, not_joined, on, play, refused, report, started,
+        success, tag, unchanged,
     };
     use super::*;
     use crate::cli::args::values::Format;
@@ -56,8 +56,9 @@ mod tests {
         let chosen = JobEvent::Chosen { image: to.repository.digest(digest.clone()), bytes: 1 };
         let doing = [Doing::Building, Doing::Pushing, Doing::Copying, Doing::Confirming];
         let pushing = JobEvent::PushStarted { to: to.clone() };
+        let moved = JobEvent::Moved { from: "default".into(), reason: "text".into() };
         runs.extend(
-            [JobEvent::BuildStarted, built(), chosen, pushing].map(|what| all_at_once(vec![started(), here(what)])),
+            [begun("amd64"), moved, built(), chosen, pushing].map(|what| all_at_once(vec![started(), here(what)])),
         );
         runs.push(all_at_once(doing.map(|doing| here(JobEvent::StillRunning { doing, seconds: 30.0 })).into()));
         runs.push(all_at_once(vec![

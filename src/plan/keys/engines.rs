@@ -1,14 +1,16 @@
 //! Reads `engines`.
 
 use std::num::NonZeroU16;
+use std::path::Path;
 
 use crate::oci::Platform;
-
 use crate::plan::model::endpoint::buildkit::{BuildKitHost, BuilderHost};
 use crate::plan::model::endpoint::either::Endpoint;
 use crate::plan::model::endpoint::host::{EngineHost, EngineHostError};
+use crate::plan::model::endpoint::tls::EngineTls;
 use crate::plan::model::names::{EngineName, NameError};
-use crate::plan::model::plan::EngineSpec;
+use crate::plan::model::plan::{Emulation, EngineNeed, EnginePlatforms, EngineSpec};
+use crate::plan::read::certificates;
 use crate::plan::read::distinct::distinct;
 use crate::plan::read::keys::{ENGINE, ENGINE_BUILDKIT};
 use crate::plan::read::node::{Entry, Map, Node, Origin, Value, get, put};
@@ -20,6 +22,7 @@ pub(in crate::plan) fn read(
     reader: &mut Reader<'_>,
     node: Option<&Node>,
     flags: &[String],
+    directory: &Path,
 ) -> (Vec<EngineSpec>, Read<()>) {
     let (mut engines, mut all) = (Vec::new(), Ok(()));
     let map = node.map_or(Ok(Map::default()), |node| reader.any_map(node, "`engines`"));
@@ -32,7 +35,7 @@ pub(in crate::plan) fn read(
         Map::default()
     });
     for entry in map.iter() {
-        match reader.go_on().and_then(|()| read_engine(reader, entry)) {
+        match reader.go_on().and_then(|()| read_engine(reader, entry, directory)) {
             Ok(engine) => engines.push(engine),
             Err(told) => all = Err(told),
         }
@@ -43,17 +46,26 @@ pub(in crate::plan) fn read(
 fn with_flags(reader: &mut Reader<'_>, mut map: Map, flags: &[String]) -> Read<Map> {
     for flag in flags {
         let origin = Origin::Flag(format!("--engine {flag}").into());
-        let Some((name, host)) = flag.split_once('=') else {
+        let Some((name, way)) = flag.split_once('=') else {
             let hint = "pass a name and a host, such as --engine x86=tcp://127.0.0.1:2375".to_owned();
             return Err(reader.problem(&origin, "the value must have the form NAME=HOST", Some(hint)));
         };
-        let key = if BuildKitHost::has_scheme_of(host) { "buildkit" } else { "host" };
-        put(&mut map, &[name.into(), key.into()], &Node { origin, value: Value::Flag(host.to_owned()) });
+        let (key, way) = match way.strip_prefix(OF_CONTEXT) {
+            Some(context) => ("context", context),
+            None if BuildKitHost::has_scheme_of(way) => ("buildkit", way),
+            None => ("host", way),
+        };
+        // The flag replaces the way that the plan names. TLS is kept for another address of the same kind.
+        let replaced = ENDPOINTS.into_iter().chain((!way.starts_with("tcp://")).then_some("tls"));
+        for other in replaced.filter(|other| *other != key) {
+            put(&mut map, &[name.into(), other.into()], &Node { origin: origin.clone(), value: Value::Null });
+        }
+        put(&mut map, &[name.into(), key.into()], &Node { origin, value: Value::Flag(way.to_owned()) });
     }
     Ok(map)
 }
 
-fn read_engine(reader: &mut Reader<'_>, entry: &Entry) -> Read<EngineSpec> {
+fn read_engine(reader: &mut Reader<'_>, entry: &Entry, directory: &Path) -> Read<EngineSpec> {
     let name = &entry.key.name;
     reader.charge(1024);
     let parsed = name.parse::<EngineName>().map_err(|error: NameError| {
@@ -64,11 +76,19 @@ fn read_engine(reader: &mut Reader<'_>, entry: &Entry) -> Read<EngineSpec> {
         Some(slots) => reader.number::<NonZeroU16>(&slots.value, "`slots`", "a number from 1 to 65535"),
         None => Ok(EngineSpec::DEFAULT_SLOTS),
     };
-    let platforms = get(&map, "platforms").map(|entry| read_platforms(reader, &entry.value)).transpose();
-    let insecure = get(&map, "insecure").map(|entry| reader.boolean(&entry.value, "`insecure`")).transpose()?;
-    let host = read_endpoint(reader, entry, &map)?;
+    let platforms = read_platforms(reader, &map, name);
+    let emulate = boolean(reader, &map, "emulate");
+    let required = boolean(reader, &map, "required");
+    let insecure = boolean(reader, &map, "insecure")?;
+    let host = read_endpoint(reader, entry, &map, directory)?;
+    if let (Some(_), Some(true), Some(insecure)) = (get(&map, "tls"), insecure, get(&map, "insecure")) {
+        let message = format!("the engine `{name}` has both `tls` and `insecure: true`");
+        return Err(reader.problem(&insecure.key.origin, message, Some("remove `insecure`".to_owned())));
+    }
     if !host.is_private() && insecure != Some(true) {
-        let hint = "reach the engine as ssh://USER@HOST, or set `insecure: true` to accept unencrypted TCP".to_owned();
+        let hint =
+            "encrypt the connection with `tls:` or ssh://USER@HOST, or set `insecure: true` to accept unencrypted TCP"
+                .to_owned();
         let message = format!(
             "{host} is unencrypted TCP to another machine; anyone on the network could \
             control that engine"
@@ -77,13 +97,17 @@ fn read_engine(reader: &mut Reader<'_>, entry: &Entry) -> Read<EngineSpec> {
         let origin = said.map_or(&entry.key.origin, |host| &host.value.origin);
         return Err(reader.problem(origin, message, Some(hint)));
     }
-    Ok(EngineSpec { name: parsed?, host, platforms: platforms?, slots: slots? })
+    let emulation = if emulate? == Some(false) { Emulation::Refused } else { Emulation::Allowed };
+    let need = if required? == Some(true) { EngineNeed::Required } else { EngineNeed::Optional };
+    Ok(EngineSpec { name: parsed?, host, platforms: platforms?, slots: slots?, emulation, need })
 }
 
 /// The keys that name the way to an engine. An engine has one of them.
-const ENDPOINTS: [&str; 4] = ["host", "command", "buildkit", "builder"];
+const ENDPOINTS: [&str; 5] = ["host", "command", "context", "buildkit", "builder"];
+/// The beginning of `--engine NAME=context:CONTEXT`.
+const OF_CONTEXT: &str = "context:";
 
-fn read_endpoint(reader: &mut Reader<'_>, engine: &Entry, map: &Map) -> Read<Endpoint> {
+fn read_endpoint(reader: &mut Reader<'_>, engine: &Entry, map: &Map, directory: &Path) -> Read<Endpoint> {
     let name = &engine.key.name;
     let mut said = ENDPOINTS.iter().filter_map(|key| get(map, key));
     let Some(first) = said.next() else {
@@ -95,38 +119,58 @@ fn read_endpoint(reader: &mut Reader<'_>, engine: &Entry, map: &Map) -> Read<End
         let message = format!("the engine `{name}` has both `{}` and `{}`", first.key.name, second.key.name);
         return Err(reader.problem(&second.key.origin, message, Some(hint)));
     }
-    match &*first.key.name {
+    let tls = get(map, "tls").map(|entry| Ok((entry, certificates::tls(reader, entry, directory)?))).transpose()?;
+    let key = &*first.key.name;
+    if let Some((entry, _)) = tls.as_ref().filter(|_| !["host", "buildkit"].contains(&key)) {
+        let message = format!("`tls` is only for `host` and `buildkit`, and the engine `{name}` has `{key}`");
+        return Err(reader.problem(&entry.key.origin, message, Some("remove `tls`".to_owned())));
+    }
+    let tls = tls.map(|(_, tls)| tls);
+    match key {
+        "context" => {
+            let context = reader.parsed(&first.value, "`context`", Late::default())?;
+            Ok(Endpoint::Docker(EngineHost::Context(context)))
+        }
         "command" => read_command(reader, &first.value).map(Endpoint::Docker),
-        "buildkit" => read_buildkit(reader, &first.value).map(Endpoint::BuildKit),
+        "buildkit" => read_buildkit(reader, &first.value, tls).map(Endpoint::BuildKit),
         "builder" => {
             let text = reader.text(&first.value, "`builder`", Late::default())?;
             let builder = text.parse().map(|name| BuilderHost { name, platform: None });
             let builder = builder.map_err(|error| malformed(reader, &first.value, &text, &error))?;
             Ok(Endpoint::BuildKit(BuildKitHost::Builder(builder)))
         }
-        _ => read_host(reader, &first.value).map(Endpoint::Docker),
+        _ => read_host(reader, &first.value, tls).map(Endpoint::Docker),
     }
 }
 
 /// Reads an address of BuildKit, or `{ command: [ARGV…] }`.
-fn read_buildkit(reader: &mut Reader<'_>, node: &Node) -> Read<BuildKitHost> {
+fn read_buildkit(reader: &mut Reader<'_>, node: &Node, tls: Option<EngineTls>) -> Read<BuildKitHost> {
+    let encrypted = |host: BuildKitHost| match tls {
+        Some(tls) => host.with_tls(tls),
+        None => Ok(host),
+    };
     if let Value::Map(_) = &node.value {
         let map = reader.map(node, "`buildkit`", &ENGINE_BUILDKIT)?;
         if let Some(command) = get(&map, "command") {
-            return read_command(reader, &command.value).map(BuildKitHost::Direct);
+            let host = read_command(reader, &command.value).map(BuildKitHost::Direct)?;
+            return encrypted(host).map_err(|error| malformed(reader, node, "command", &error));
         }
     }
     let text = reader.text(node, "`buildkit`", Late::default())?;
-    text.parse().map_err(|error| malformed(reader, node, &text, &error))
+    text.parse().and_then(encrypted).map_err(|error| malformed(reader, node, &text, &error))
 }
 
 fn malformed(reader: &mut Reader<'_>, node: &Node, text: &str, error: &EngineHostError) -> Reported {
     reader.problem(&node.origin, format!("`{text}`: {error}"), error.hint().map(str::to_owned))
 }
 
-fn read_host(reader: &mut Reader<'_>, node: &Node) -> Read<EngineHost> {
+fn read_host(reader: &mut Reader<'_>, node: &Node, tls: Option<EngineTls>) -> Read<EngineHost> {
     let text = reader.text(node, "`host`", Late::default())?;
-    text.parse().map_err(|error| malformed(reader, node, &text, &error))
+    let host = match tls {
+        Some(tls) => EngineHost::with_tls(&text, tls),
+        None => text.parse(),
+    };
+    host.map_err(|error| malformed(reader, node, &text, &error))
 }
 
 /// Reads a program and its arguments. polyarch starts the program without a shell.
@@ -147,8 +191,32 @@ fn read_command(reader: &mut Reader<'_>, node: &Node) -> Read<EngineHost> {
     Ok(EngineHost::Command(words))
 }
 
-fn read_platforms(reader: &mut Reader<'_>, node: &Node) -> Read<Vec<Platform>> {
-    let items = reader.list(node, "`platforms`")?;
+fn boolean(reader: &mut Reader<'_>, map: &Map, key: &str) -> Read<Option<bool>> {
+    get(map, key).map(|entry| reader.boolean(&entry.value, &format!("`{key}`"))).transpose()
+}
+
+fn read_platforms(reader: &mut Reader<'_>, map: &Map, name: &str) -> Read<EnginePlatforms> {
+    match (get(map, "platforms"), get(map, "platforms_only")) {
+        (None, None) => Ok(EnginePlatforms::Own),
+        (Some(also), None) => Ok(EnginePlatforms::Also(list(reader, &also.value, "`platforms`")?)),
+        (None, Some(only)) => {
+            let platforms = list(reader, &only.value, "`platforms_only`")?;
+            if platforms.is_empty() {
+                let hint = "list a platform, or remove the engine".to_owned();
+                return Err(reader.problem(&only.value.origin, "`platforms_only` is empty", Some(hint)));
+            }
+            Ok(EnginePlatforms::Only(platforms))
+        }
+        (Some(_), Some(only)) => {
+            let hint = "remove one of the two keys: `platforms` adds to the platforms of the processor".to_owned();
+            let message = format!("the engine `{name}` has both `platforms` and `platforms_only`");
+            Err(reader.problem(&only.key.origin, message, Some(hint)))
+        }
+    }
+}
+
+fn list(reader: &mut Reader<'_>, node: &Node, subject: &str) -> Read<Vec<Platform>> {
+    let items = reader.list(node, subject)?;
     let read = |reader: &mut Reader<'_>, item: &Node| Ok((reader.platform(item, Late::default())?, ()));
     Ok(distinct(reader, &items, read)?.into_iter().map(|(platform, ())| platform).collect())
 }

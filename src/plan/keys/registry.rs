@@ -3,15 +3,15 @@
 use std::fmt;
 use std::path::Path;
 
-use super::ecr::{self};
+use super::ecr;
 use crate::aws::{self, EcrHost};
 use crate::oci::{RegistryHost, RepositoryPath};
 use crate::plan::model::ecr::EcrControl;
-use crate::plan::model::plan::{ClientCertificate, NamedRegistry, RegistryChoice, Transport};
+use crate::plan::model::plan::{NamedRegistry, RegistryChoice, Transport};
+use crate::plan::read::certificates;
 use crate::plan::read::distinct::distinct;
 use crate::plan::read::keys::REGISTRY;
 use crate::plan::read::node::{Map, Node, Origin, Value, get};
-use crate::plan::read::paths;
 use crate::plan::read::reader::{Late, Read, Reader};
 use crate::plan::read::suggest::did_you_mean;
 
@@ -85,8 +85,8 @@ fn one(reader: &mut Reader<'_>, node: &Node, directory: &Path) -> Read<RegistryC
 fn read_map(reader: &mut Reader<'_>, node: &Node, directory: &Path) -> Read<NamedRegistry> {
     let map = reader.map(node, "`registry`", &REGISTRY)?;
     let insecure = get(&map, "insecure").map(|entry| reader.boolean(&entry.value, "`insecure`")).transpose();
-    let ca = file(reader, &map, "ca");
-    let cert = client_certificate(reader, &map, directory);
+    let ca = certificates::authorities(reader, &map, directory);
+    let cert = certificates::client(reader, &map, directory);
     let may_send_to = may_send_to(reader, &map);
     let kind = kind(reader, &map);
     let control = ecr::control(reader, &map);
@@ -117,7 +117,7 @@ fn read_map(reader: &mut Reader<'_>, node: &Node, directory: &Path) -> Read<Name
         let message = format!("{host} is in the region {}, and `region` names another one", named.region);
         return Err(reader.problem(&said.value.origin, message, Some("remove `region`".to_owned())));
     }
-    let (insecure, ca, cert) = (insecure?, ca?.map(|ca| paths::join(directory, &ca)), cert?);
+    let (insecure, ca, cert) = (insecure?, ca?, cert?);
     let encrypted = ca.as_ref().map(|_| "ca").or(cert.as_ref().map(|_| "cert"));
     if let (Some(true), Some(key)) = (insecure, encrypted) {
         return Err(reader.problem(
@@ -131,27 +131,6 @@ fn read_map(reader: &mut Reader<'_>, node: &Node, directory: &Path) -> Read<Name
     let transport = if plain { Transport::InsecureHttp } else { Transport::Https };
     let ecr = is_ecr.then_some(control);
     Ok(NamedRegistry { host, namespace, transport, ca, cert, may_send_to: may_send_to?, ecr })
-}
-
-fn file(reader: &mut Reader<'_>, map: &Map, key: &str) -> Read<Option<String>> {
-    get(map, key).map(|entry| reader.text(&entry.value, &format!("`{key}`"), Late::default())).transpose()
-}
-
-/// `cert` and `key`: both or neither.
-fn client_certificate(reader: &mut Reader<'_>, map: &Map, directory: &Path) -> Read<Option<ClientCertificate>> {
-    let (cert, key) = (file(reader, map, "cert"), file(reader, map, "key"));
-    if let (Some(cert), Some(key)) = (cert?, key?) {
-        let (cert, key) = (paths::join(directory, &cert), paths::join(directory, &key));
-        return Ok(Some(ClientCertificate { cert, key }));
-    }
-    for (present, missing) in [("cert", "key"), ("key", "cert")] {
-        if let Some(entry) = get(map, present) {
-            let message = format!("`{present}` is set, and `{missing}` is missing");
-            let hint = format!("add `{missing}:` with its PEM file");
-            return Err(reader.problem(&entry.key.origin, message, Some(hint)));
-        }
-    }
-    Ok(None)
 }
 
 /// `may_send_to`: hosts, each with one port or with all ports.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::caution::Caution;
 use super::ecr::{EcrControl, EcrCreation};
 use super::endpoint::either::Endpoint;
+use super::endpoint::tls::ClientCertificate;
 use super::error::Problem;
 use super::names::{EngineName, ImageName};
 use super::places::Places;
@@ -89,15 +90,6 @@ pub struct NamedRegistry {
     pub ecr: Option<EcrControl>,
 }
 
-/// A client certificate and its key, both in PEM files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientCertificate {
-    /// The certificate and its chain.
-    pub cert: PathBuf,
-    /// The private key.
-    pub key: PathBuf,
-}
-
 impl From<RegistryHost> for NamedRegistry {
     /// A registry with default settings: HTTPS, or plain HTTP on loopback.
     fn from(host: RegistryHost) -> Self {
@@ -132,15 +124,73 @@ pub struct EngineSpec {
     /// The way to it.
     #[doc(hidden)]
     pub host: Endpoint,
-    /// The platforms that the engine may build, including foreign ones. `None`: the platforms of its own processor.
-    pub platforms: Option<Vec<Platform>>,
+    /// The platforms that the engine may build.
+    #[doc(hidden)]
+    pub platforms: EnginePlatforms,
     /// The number of builds that it runs at the same time.
     pub slots: NonZeroU16,
+    /// Whether the engine may emulate a foreign platform.
+    #[doc(hidden)]
+    pub emulation: Emulation,
+    /// Whether a run may begin without the engine.
+    #[doc(hidden)]
+    pub need: EngineNeed,
+}
+
+/// The platforms that an engine may build.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum EnginePlatforms {
+    /// The platforms of its own processor. If the plan has no other engine, the engine builds every platform.
+    #[default]
+    Own,
+    /// The platforms of its own processor, and these (`platforms`).
+    Also(Vec<Platform>),
+    /// No other platforms than these (`platforms_only`).
+    Only(Vec<Platform>),
+}
+
+impl EnginePlatforms {
+    /// The platforms that the plan lists.
+    #[must_use]
+    pub fn listed(&self) -> &[Platform] {
+        match self {
+            Self::Own => &[],
+            Self::Also(listed) | Self::Only(listed) => listed,
+        }
+    }
+}
+
+/// Whether an engine may emulate the processor of a platform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Emulation {
+    /// It may.
+    #[default]
+    Allowed,
+    /// It may not (`emulate: false`).
+    Refused,
+}
+
+/// Whether a run may begin without an engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EngineNeed {
+    /// It may, if the other engines can take all jobs.
+    #[default]
+    Optional,
+    /// It may not (`required: true`).
+    Required,
 }
 
 impl EngineSpec {
     /// The number of parallel builds on an engine without `slots` in the plan.
     pub const DEFAULT_SLOTS: NonZeroU16 = NonZeroU16::new(4).unwrap();
+
+    /// An engine with the default settings.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn new(name: EngineName, host: impl Into<Endpoint>) -> Self {
+        let (platforms, emulation, need) = (EnginePlatforms::default(), Emulation::default(), EngineNeed::default());
+        Self { name, host: host.into(), platforms, slots: Self::DEFAULT_SLOTS, emulation, need }
+    }
 }
 
 /// An image of the plan.
@@ -198,6 +248,9 @@ pub struct Build {
     pub spec: BuildSpec,
     /// The engine that must build the image, if the plan names one. [`Plan::engines`] contains this engine.
     pub engine: Option<EngineName>,
+    /// Whether an engine may emulate the platform of the build.
+    #[doc(hidden)]
+    pub emulation: Emulation,
     /// The longest time that the build may take.
     pub timeout: Option<Duration>,
 }

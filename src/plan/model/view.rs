@@ -13,9 +13,10 @@ use super::duration;
 use super::endpoint::buildkit::{BuildKitHost, BuilderHost, BuilderName};
 use super::endpoint::either::Endpoint;
 use super::endpoint::host::EngineHost;
+use super::endpoint::tls::{ClientCertificate, EngineTls};
 use super::plan::{
-    ArchTags, AttestationPolicy, Build, ClientCertificate, EngineSpec, Image, Import, Job, NamedRegistry, Plan,
-    RegistryChoice, Transport, Work,
+    ArchTags, AttestationPolicy, Build, Emulation, EngineNeed, EnginePlatforms, EngineSpec, Image, Import, Job,
+    NamedRegistry, Plan, RegistryChoice, Transport, Work,
 };
 use super::spec::{
     AgentSource, Attest, BuildCache, BuildSpec, CacheExport, CacheImport, CacheMode, CachePolicy, Context, Dockerfile,
@@ -123,6 +124,7 @@ impl Serialize for EngineSpec {
         let words = |words: &[String]| words.iter().map(|word| escape(word)).collect::<Vec<_>>();
         match &self.host {
             Endpoint::Docker(EngineHost::Command(command)) => map.serialize_entry("command", &words(command))?,
+            Endpoint::Docker(EngineHost::Context(name)) => map.serialize_entry("context", name.as_str())?,
             Endpoint::Docker(host) => map.serialize_entry("host", &escape(&host.to_string()))?,
             Endpoint::BuildKit(BuildKitHost::Direct(EngineHost::Command(command))) => {
                 map.serialize_entry("buildkit", &BTreeMap::from([("command", words(command))]))?;
@@ -133,13 +135,43 @@ impl Serialize for EngineSpec {
             },
             Endpoint::BuildKit(host) => map.serialize_entry("buildkit", &escape(&host.to_string()))?,
         }
+        if let Endpoint::Docker(EngineHost::Tls(host))
+        | Endpoint::BuildKit(BuildKitHost::Direct(EngineHost::Tls(host))) = &self.host
+        {
+            map.serialize_entry("tls", &host.tls)?;
+        }
         if !self.host.is_private() {
             map.serialize_entry("insecure", &true)?;
         }
-        if let Some(platforms) = &self.platforms {
-            map.serialize_entry("platforms", platforms)?;
+        match &self.platforms {
+            EnginePlatforms::Own => {}
+            EnginePlatforms::Also(platforms) => map.serialize_entry("platforms", platforms)?,
+            EnginePlatforms::Only(platforms) => map.serialize_entry("platforms_only", platforms)?,
         }
         map.serialize_entry("slots", &self.slots)?;
+        if self.emulation == Emulation::Refused {
+            map.serialize_entry("emulate", &false)?;
+        }
+        if self.need == EngineNeed::Required {
+            map.serialize_entry("required", &true)?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for EngineTls {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        if let Some(ca) = &self.ca {
+            map.serialize_entry("ca", &path(ca))?;
+        }
+        if let Some(ClientCertificate { cert, key }) = &self.client {
+            map.serialize_entry("cert", &path(cert))?;
+            map.serialize_entry("key", &path(key))?;
+        }
+        if let Some(name) = &self.server_name {
+            map.serialize_entry("servername", &name.to_string())?;
+        }
         map.end()
     }
 }
@@ -185,6 +217,9 @@ fn build<M: SerializeMap>(map: &mut M, build: &Build) -> Result<(), M::Error> {
     spec(map, &build.spec)?;
     if let Some(engine) = &build.engine {
         map.serialize_entry("engine", engine)?;
+    }
+    if build.emulation == Emulation::Refused {
+        map.serialize_entry("emulate", &false)?;
     }
     build.timeout.map_or(Ok(()), |timeout| map.serialize_entry("timeout", &duration::display(timeout)))
 }

@@ -27,9 +27,26 @@ pub(in crate::plan) const REGISTRY: Keys = Keys {
 /// One of `engines`.
 pub(in crate::plan) const ENGINE: Keys = Keys {
     of: "an engine",
-    known: &["host", "command", "buildkit", "builder", "platforms", "slots", "insecure"],
-    not_yet: &["ca", "cert", "key", "tls", "emulate"],
+    known: &[
+        "host",
+        "command",
+        "context",
+        "buildkit",
+        "builder",
+        "tls",
+        "platforms",
+        "platforms_only",
+        "slots",
+        "emulate",
+        "required",
+        "insecure",
+    ],
+    not_yet: &[],
 };
+
+/// `tls` of an engine.
+pub(in crate::plan) const TLS: Keys =
+    Keys { of: "the TLS of an engine", known: &["ca", "cert", "key", "servername"], not_yet: &[] };
 
 /// `buildkit` of an engine, written as a map.
 pub(in crate::plan) const ENGINE_BUILDKIT: Keys =
@@ -69,6 +86,7 @@ macro_rules! keys_of_a_build {
             "provenance",
             "sbom",
             "engine",
+            "emulate",
             "timeout",
             "arch_tag",
             "arch_tags",
@@ -188,5 +206,8 @@ pub(super) const ELSEWHERE: &[(&str, &str)] = &[
     ("cache_from", "cache"),
     ("cache_to", "cache"),
 ];
+
+/// Keys that belong under another key.
+pub(super) const UNDER: &[(&str, &str)] = &[("ca", "tls"), ("cert", "tls"), ("key", "tls"), ("servername", "tls")];
 
 const NOT_YET: &[&str] = &["no_cache_from", "registry"];

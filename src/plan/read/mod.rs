@@ -1,5 +1,6 @@
 //! Reads a plan into a tree with places, and typed values from the tree.
 
+pub(super) mod certificates;
 pub(super) mod distinct;
 pub(super) mod forms;
 pub(super) mod import;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::str::FromStr;
 
 use super::interpolate::{Lookup, interpolate};
-use super::keys::{ELSEWHERE, Keys};
+use super::keys::{ELSEWHERE, Keys, UNDER};
 use super::node::{Entry, Map, Node, Origin, Value};
 use super::suggest::suggest;
 use crate::oci::{Platform, platforms_in};
@@ -176,6 +176,9 @@ impl<'a> Reader<'a> {
         }
         let here = ELSEWHERE.iter().find(|(elsewhere, here)| *elsewhere == name && keys.known.contains(here));
         let hint = here.map(|(_, here)| format!("use `{here}` instead"));
+        let under = UNDER.iter().find(|(inner, outer)| *inner == name && keys.known.contains(outer));
+        let hint =
+            hint.or_else(|| under.map(|(inner, outer)| format!("write it under `{outer}`: {outer}: {{ {inner}: … }}")));
         let hint = hint.or_else(|| suggest(name, keys.known.iter().copied()));
         Err(self.problem(origin, format!("{} has no key `{name}`", keys.of), hint))
     }

@@ -3,11 +3,10 @@
 use std::error::Error;
 
 use crate::text::{innermost, printable};
+use crate::tls::CA_AS_SERVER;
 
 /// The longest cause that polyarch keeps, in characters.
 const MAX_CAUSE: usize = 300;
-/// rustls's name for a server that uses the certificate of an authority as its own.
-pub(in crate::registry) const CA_AS_SERVER: &str = "CaUsedAsEndEntity";
 /// rustls's text before the name of an alert from the other end.
 const ALERT: &str = "received fatal alert: ";
 /// The alerts about the client certificate, or about a missing one (RFC 8446, 6.2).

@@ -8,7 +8,6 @@ mod registry_error;
 mod target;
 
 pub use answer::{Answer, OciError};
-pub(super) use cause::CA_AS_SERVER;
 pub use cause::Cause;
 pub use kind::{ErrorKind, Waiting};
 pub(super) use registry_error::EcrRequest;

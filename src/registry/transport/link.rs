@@ -2,8 +2,8 @@
 
 use reqwest::Url;
 
-use super::certificates::Certificates;
 use crate::oci::RegistryHost;
+use crate::tls::Certificates;
 
 /// Whether the connection to a registry is encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,5 @@
 //! One request on the wire: connections, trust, proxies, redirects and limits.
 
-pub(super) mod certificates;
 pub(super) mod link;
 pub(super) mod proxy;
 pub(super) mod resolve;

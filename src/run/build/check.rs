@@ -1,11 +1,13 @@
 //! `--check`: runs BuildKit's lint on the Dockerfiles of the plan. polyarch builds nothing and asks no registry of
 //! the plan.
 
+use std::collections::BTreeMap;
+
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::prepare::{self, Shared};
+use super::prepare::{Beginning, JobMaker};
 use crate::engine::{Lint, LintFinding};
 use crate::plan::{Context, NamedContext};
 use crate::run::event::failure::failure;
@@ -16,9 +18,9 @@ use crate::run::preflight::inputs;
 use crate::run::preflight::request::BuildRun;
 use crate::run::preflight::secrets::Secrets;
 use crate::run::publish::target::targets;
-use crate::run::schedule::assign::{Schedule, ScheduledBuild, ScheduledJob};
 use crate::run::schedule::create;
 use crate::run::schedule::engines::{self, Engines};
+use crate::run::schedule::scheduled::{Schedule, ScheduledBuild, ScheduledJob};
 use crate::text::Text;
 
 /// The number of checks that run at once. A check costs an engine little: it reads the Dockerfile and asks registries
@@ -59,20 +61,14 @@ pub async fn check(run: &BuildRun) -> Result<Vec<CheckedFile>, Vec<Failure>> {
     let agents = Agents::find(&fetched, &run.environment).await?;
     // A check emits no progress events, so the receiver is dropped.
     let (events, _) = mpsc::channel(1);
-    let shared = Shared {
-        engines: &run.engines,
-        registry: &run.registries.first,
-        credentials: &run.credentials,
-        goal: run.goal,
-        events: &events,
-        secrets: &secrets,
-        agents: &agents,
-        proxies: &run.proxies,
-    };
-    let builds: Vec<_> = run.plan.images.iter().map(|_| CancellationToken::new()).collect();
-    let jobs = prepare::builds(&schedule, &targets, &builds, &shared);
-    let checks = jobs.iter().zip(schedule.builds());
-    let checks = checks.map(async |(job, scheduled)| Ok((scheduled, job.check().await?)));
+    let mut maker = JobMaker::new(run, &schedule, (secrets, agents), events);
+    let mut jobs = Vec::new();
+    for (number, scheduled) in schedule.numbered_builds() {
+        let (target, cancel) = (&targets[scheduled.image.0], CancellationToken::new());
+        let beginning = Beginning { target, bases: BTreeMap::new(), slot: None, cancel };
+        jobs.extend(maker.build(number, scheduled, beginning).map(|job| (scheduled, job)));
+    }
+    let checks = jobs.iter().map(async |(scheduled, job)| Ok((*scheduled, job.check().await?)));
     let checked: Result<Vec<_>, Failure> = stream::iter(checks).buffered(AT_ONCE).try_collect().await;
     Ok(merged(checked.map_err(|failure| vec![failure])?))
 }

@@ -6,16 +6,28 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
-use super::session_group::SessionGroup;
 use crate::auth::BuildSecrets;
 use crate::context::{AddedStages, BaseQuery, IgnoreFile, Root, copies_everything, parse_ignore_file};
-use crate::engine::{BuildAgents, Engine, EngineError, SessionSpec, SharedContext, given_dockerfile};
-use crate::run::schedule::assign::{Schedule, ScheduledBuild};
+use crate::engine::{BuildAgents, Engine, EngineError, Session, SessionSpec, SharedContext, given_dockerfile};
+use crate::plan::ImageNumber;
 use crate::run::schedule::engines::{Engines, Reached};
+use crate::run::schedule::scheduled::{Schedule, ScheduledBuild};
+
+/// The jobs that share a session, and the session after it is open.
+pub(in crate::run) struct SessionGroup {
+    pub(in crate::run) spec: SessionSpec,
+    pub(in crate::run) opened: OnceCell<Session>,
+}
+
+impl SessionGroup {
+    pub(in crate::run) async fn session(&self, engine: &Engine, stages: AddedStages) -> Result<&Session, EngineError> {
+        let open = || engine.open_session(SessionSpec { stages, ..self.spec.clone() });
+        self.opened.get_or_try_init(open).await
+    }
+}
 
 /// A context that several images share on one engine.
 pub(in crate::run) struct CommonContext {
@@ -63,17 +75,25 @@ impl CommonKey {
     }
 }
 
-/// The context that each build shares with builds of other images, in the schedule's order. `None` for a build that
-/// shares no context.
-pub(in crate::run) fn keys(schedule: &Schedule, engines: &Engines) -> Vec<Option<CommonKey>> {
-    let known: Vec<_> = schedule.builds().map(|job| of(job, &engines.list()[job.engine])).collect();
-    let is_common = |key: &CommonKey| {
-        let same =
-            || known.iter().zip(schedule.builds()).filter(|(one, _)| one.as_ref().is_some_and(|(one, _)| one == key));
-        let images: BTreeSet<_> = same().map(|(_, job)| job.image).collect();
-        images.len() > 1 && same().any(|(one, _)| one.as_ref().is_some_and(|(_, everything)| *everything))
-    };
-    known.iter().map(|one| one.as_ref().map(|(key, _)| key.clone()).filter(is_common)).collect()
+/// The contexts that builds of several images share. The engines that polyarch prefers decide, although a build may go to
+/// another engine.
+pub(super) fn keys(schedule: &Schedule, engines: &Engines) -> BTreeSet<CommonKey> {
+    let mut known: BTreeMap<CommonKey, (BTreeSet<ImageNumber>, bool)> = BTreeMap::new();
+    for job in schedule.builds() {
+        if let Some((key, everything)) = of(job, &engines.list()[job.engine]) {
+            let (images, some) = known.entry(key).or_default();
+            images.insert(job.image);
+            *some |= everything;
+        }
+    }
+    let is_common =
+        |(_, (images, everything)): &(CommonKey, (BTreeSet<ImageNumber>, bool))| images.len() > 1 && *everything;
+    known.into_iter().filter(is_common).map(|(key, _)| key).collect()
+}
+
+/// The context that a build may share on its engine.
+pub(super) fn key(job: &ScheduledBuild, engine: &Reached) -> Option<CommonKey> {
+    of(job, engine).map(|(key, _)| key)
 }
 
 /// The context that a build may share, and whether the build needs the whole directory. `None` for builds with rules
@@ -101,19 +121,4 @@ fn of(job: &ScheduledBuild, engine: &Reached) -> Option<(CommonKey, bool)> {
     };
     let everything = copies_everything(&dockerfile.read().ok()?, &query);
     Some((CommonKey { engine: job.engine, directory: directory.to_owned(), excludes }, everything))
-}
-
-/// The contexts of builds with these keys and sessions, in their order.
-pub(in crate::run) fn contexts(
-    keys: &[Option<CommonKey>],
-    sessions: &[Arc<SessionGroup>],
-) -> Vec<Option<Arc<CommonContext>>> {
-    let mut opened: BTreeMap<&CommonKey, Arc<CommonContext>> = BTreeMap::new();
-    let mut of = Vec::new();
-    for (key, session) in keys.iter().zip(sessions) {
-        of.push(
-            key.as_ref().map(|key| opened.entry(key).or_insert_with(|| Arc::new(key.context(&session.spec))).clone()),
-        );
-    }
-    of
 }

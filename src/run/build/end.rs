@@ -1,5 +1,6 @@
 //! The result of a job.
 
+use super::slots::Slot;
 use crate::engine::BaseImage;
 use crate::oci::{Digest, DigestRef, TagRef};
 use crate::run::event::{Failure, JobId};
@@ -27,6 +28,11 @@ pub(in crate::run) enum JobEnd {
     Chosen {
         image: DigestRef,
     },
+    /// The job lost its engine. Another engine may do the job. If the build was in progress, its slot is still taken.
+    EngineLost {
+        failure: Failure,
+        slot: Option<Slot>,
+    },
     Failed(Failure),
     Cancelled,
 }
@@ -41,7 +47,7 @@ impl JobEnd {
             // Dependants use the run's own name, because another run may move the arch tag to its own image.
             Self::Built { own, .. } => Ok(BaseImage::OnEngine(own.clone())),
             Self::Chosen { image } => Ok(BaseImage::Pushed(image.clone())),
-            Self::Failed(_) => Err(format!("{job} failed")),
+            Self::Failed(_) | Self::EngineLost { .. } => Err(format!("{job} failed")),
             Self::Cancelled => Err(format!("{job} was not built")),
         }
     }

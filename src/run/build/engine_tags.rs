@@ -10,8 +10,8 @@ use crate::run::event::failure::of_engine;
 use crate::run::event::image_reporter::ImageReporter;
 use crate::run::event::{Event, Failure, ImageEvent, Phase, Warning};
 use crate::run::publish::target::Target;
-use crate::run::schedule::assign::ScheduledBuild;
 use crate::run::schedule::names::one_of;
+use crate::run::schedule::scheduled::ScheduledBuild;
 use crate::run::storage::engine_names;
 
 /// The reason why the image is not joined.

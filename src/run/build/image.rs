@@ -14,8 +14,8 @@ use crate::run::fetch::found::Found;
 use crate::run::preflight::request::BuildRun;
 use crate::run::publish::publication::Publication;
 use crate::run::publish::target::Target;
-use crate::run::schedule::assign::ScheduledJob;
 use crate::run::schedule::goal::Goal;
+use crate::run::schedule::scheduled::ScheduledJob;
 use crate::run::storage::registry::Registry;
 
 /// The state of an image and its jobs.
@@ -91,7 +91,14 @@ impl ImageState {
             }
             (JobEnd::Imported { found }, _) => self.found.push(*found),
             (JobEnd::Chosen { .. }, _) => {}
-            (JobEnd::Failed(_) | JobEnd::Cancelled | JobEnd::Confirmed { .. } | JobEnd::Built { .. }, _) => {
+            (
+                JobEnd::Failed(_)
+                | JobEnd::EngineLost { .. }
+                | JobEnd::Cancelled
+                | JobEnd::Confirmed { .. }
+                | JobEnd::Built { .. },
+                _,
+            ) => {
                 self.failed = true;
             }
         }

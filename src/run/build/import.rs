@@ -46,7 +46,11 @@ impl ImportRun {
         match &end {
             JobEnd::Failed(failure) => self.reporter.emit(JobEvent::Failed(failure.clone())).await,
             JobEnd::Cancelled => self.reporter.emit(JobEvent::Cancelled).await,
-            JobEnd::Confirmed { .. } | JobEnd::Built { .. } | JobEnd::Imported { .. } | JobEnd::Chosen { .. } => {}
+            JobEnd::EngineLost { .. }
+            | JobEnd::Confirmed { .. }
+            | JobEnd::Built { .. }
+            | JobEnd::Imported { .. }
+            | JobEnd::Chosen { .. } => {}
         }
         end
     }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::common::CommonContext;
+use super::common::{CommonContext, SessionGroup};
 use crate::auth::{Credential, CredentialSource};
 use crate::context::AddedStages;
 use crate::engine::{
@@ -19,7 +19,7 @@ use crate::plan::{ArchTags, AttestationPolicy, ImageName};
 use crate::registry::Visibility;
 use crate::run::build::arch_tag::move_arch_tag;
 use crate::run::build::end::JobEnd;
-use crate::run::build::session_group::SessionGroup;
+use crate::run::build::slots::Slot;
 use crate::run::event::failure::{chain, failure, of_build, of_engine};
 use crate::run::event::job_events::{JobReporter, job_events};
 use crate::run::event::{Doing, Failure, JobEvent, Phase, Repeated};
@@ -29,8 +29,8 @@ use crate::run::fetch::error::ConfirmError;
 use crate::run::fetch::found::Found;
 use crate::run::preflight::dockerfile;
 use crate::run::publish::target::FRESH;
-use crate::run::schedule::assign::ScheduledBuild;
 use crate::run::schedule::goal::Goal;
+use crate::run::schedule::scheduled::ScheduledBuild;
 use crate::run::storage::Storage;
 use crate::run::storage::engine_names;
 use crate::run::storage::engine_names::CONTENDED;
@@ -48,8 +48,8 @@ pub(in crate::run) struct JobRun {
     pub(in crate::run) reporter: JobReporter,
     pub(in crate::run) scheduled: ScheduledBuild,
     pub(in crate::run) engine: Arc<Engine>,
-    /// The builds that the engine runs at once.
-    pub(in crate::run) slots: Arc<Semaphore>,
+    /// The slot of the engine, until the build ends. A check needs none.
+    pub(super) slot: Option<Slot>,
     pub(super) session: Arc<SessionGroup>,
     /// The context of the job, if it shares the context with other images.
     pub(in crate::run) context: Option<Arc<CommonContext>>,
@@ -65,7 +65,7 @@ pub(in crate::run) struct JobRun {
     /// The credentials of the push.
     pub(in crate::run) credentials: Arc<dyn CredentialSource>,
     pub(in crate::run) goal: Goal,
-    /// Cancels a build, or the wait for a slot. A push in progress is completed.
+    /// Cancels a build. A push in progress is completed.
     pub(in crate::run) cancel: CancellationToken,
 }
 
@@ -105,27 +105,38 @@ impl From<EngineError> for NotPushed {
 }
 
 impl JobRun {
-    /// Runs the job to its end, and reports a failure or a cancellation.
-    pub(in crate::run) async fn run(self) -> JobEnd {
-        let end = self.steps().await;
+    /// Runs the job to its end, and reports a failure or a cancellation. The caller reports a lost engine.
+    pub(in crate::run) async fn run(mut self) -> JobEnd {
+        let end = match self.steps().await {
+            JobEnd::Failed(failure) if failure.is_of_lost_engine() => {
+                JobEnd::EngineLost { failure, slot: self.slot.take() }
+            }
+            end => end,
+        };
         match &end {
             JobEnd::Failed(failure) => self.reporter.emit(JobEvent::Failed(failure.clone())).await,
             JobEnd::Cancelled => self.reporter.emit(JobEvent::Cancelled).await,
-            JobEnd::Confirmed { .. } | JobEnd::Built { .. } | JobEnd::Imported { .. } | JobEnd::Chosen { .. } => {}
+            JobEnd::EngineLost { .. }
+            | JobEnd::Confirmed { .. }
+            | JobEnd::Built { .. }
+            | JobEnd::Imported { .. }
+            | JobEnd::Chosen { .. } => {}
         }
         end
     }
 
-    async fn steps(&self) -> JobEnd {
+    async fn steps(&mut self) -> JobEnd {
         let built = tokio::select! {
             biased;
             () = self.cancel.cancelled() => return JobEnd::Cancelled,
-            built = self.build_in_slot() => built,
+            built = self.build_in_time() => built,
         };
         let built = match built {
             Ok(built) => built,
             Err(failure) => return JobEnd::Failed(failure),
         };
+        // The push needs no slot.
+        self.slot = None;
         if !self.goal.pushes() {
             return JobEnd::Built { id: built.id, own: self.names.own.clone() };
         }
@@ -262,10 +273,9 @@ impl JobRun {
         TagToMove::Arch { name: &self.names.shared, first: self.first_tag.as_ref() }
     }
 
-    async fn build_in_slot(&self) -> Result<BuiltImage, Failure> {
-        // The semaphore is never closed, because its owner outlives the jobs.
-        let _slot = self.slots.acquire().await;
-        self.reporter.emit(JobEvent::BuildStarted).await;
+    async fn build_in_time(&self) -> Result<BuiltImage, Failure> {
+        let (engine, execution) = (self.engine.name().to_string().into(), self.scheduled.execution);
+        self.reporter.emit(JobEvent::BuildStarted { engine, execution }).await;
         let Some(limit) = self.scheduled.job.work.timeout else { return self.build().await };
         tokio::time::timeout(limit, self.build()).await.unwrap_or_else(|_| {
             let message = format!("the build took longer than its timeout of {limit:?}");

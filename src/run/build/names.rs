@@ -3,19 +3,20 @@
 //! An image that a run builds has a name of the run's own until the run ends. Another run may move the image's shared
 //! name, but the image stays on the engine. If the shared name shows another image, polyarch names its image again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures::future::join_all;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::job::JobRun;
 use crate::engine::{Engine, EngineNames};
 use crate::oci::{Repository, Tag, TagRef};
 use crate::random;
 use crate::run::event::failure::chain;
-use crate::run::schedule::assign::JobNumber;
+use crate::run::schedule::scheduled::JobNumber;
 
 /// The prefix of tags that belong to one run.
 const OWN: &str = "polyarch-run-";
@@ -47,6 +48,8 @@ pub(super) struct OwnNames {
     /// The repositories on engines where polyarch looked for names of killed runs.
     swept: BTreeSet<(usize, String)>,
     removing: JoinSet<()>,
+    /// Ends the removals on an engine.
+    lost: BTreeMap<usize, CancellationToken>,
 }
 
 impl OwnNames {
@@ -55,16 +58,29 @@ impl OwnNames {
         let Some(name) = job.own_name() else { return };
         let (engine, repository) = (job.engine.clone(), name.repository.familiar());
         self.names.push((number, engine.clone(), name.clone()));
-        if self.swept.insert((Arc::as_ptr(&engine).addr(), repository.clone())) {
-            self.removing.spawn(async move { remove_left(&engine, &repository).await });
+        if self.swept.insert((address(&engine), repository.clone())) {
+            let of = engine.clone();
+            self.unless_lost(&of, async move { remove_left(&engine, &repository).await });
         }
+    }
+
+    /// Gives up all names on `engine`, which is lost. A later run removes them.
+    pub(in crate::run) fn lost(&mut self, engine: &Arc<Engine>) {
+        self.names.retain(|(_, of, _)| !Arc::ptr_eq(of, engine));
+        self.lost.entry(address(engine)).or_default().cancel();
+    }
+
+    fn unless_lost(&mut self, engine: &Arc<Engine>, removing: impl Future<Output = ()> + Send + 'static) {
+        let lost = self.lost.entry(address(engine)).or_default().clone();
+        self.removing.spawn(async move { lost.run_until_cancelled(removing).await.unwrap_or_default() });
     }
 
     /// Begins to remove the own name of a job. The run no longer needs the image on the engine.
     pub(in crate::run) fn ended(&mut self, number: JobNumber) {
-        let ended = self.names.extract_if(.., |(of, ..)| *of == number);
+        let ended: Vec<_> = self.names.extract_if(.., |(of, ..)| *of == number).collect();
         for (_, engine, name) in ended {
-            self.removing.spawn(async move { removed(&engine, &name.to_string()).await });
+            let of = engine.clone();
+            self.unless_lost(&of, async move { removed(&engine, &name.to_string()).await });
         }
     }
 
@@ -75,6 +91,11 @@ impl OwnNames {
         }
         while self.removing.join_next().await.is_some() {}
     }
+}
+
+/// The engine, as a key. The run holds all engines, so no two of them have the same address.
+fn address(engine: &Arc<Engine>) -> usize {
+    Arc::as_ptr(engine).addr()
 }
 
 async fn removed(engine: &Engine, name: &str) {

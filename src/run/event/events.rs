@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::cause::Cause;
+use super::cause::{Cause, Reason};
 use super::phase::Phase;
 use crate::oci::{Digest, DigestRef, Entry, Location, Platform, Repository, TagRef};
 use crate::text::Text;
@@ -149,8 +149,20 @@ pub enum Execution {
 #[serde(tag = "what", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum JobEvent {
-    /// The engine has a free slot, and the build begins.
-    BuildStarted,
+    /// An engine has a free slot, and the build begins there.
+    BuildStarted {
+        /// The name of the engine. It may be another one than the planned engine.
+        engine: Text,
+        /// Whether the engine's processor runs the platform, or the engine emulates it.
+        execution: Execution,
+    },
+    /// The engine was lost before the registry had the image. The job waits for another engine.
+    Moved {
+        /// The name of the lost engine.
+        from: Text,
+        /// Why the job failed there, in one line.
+        reason: Text,
+    },
     /// A step of the build began.
     StepStarted {
         /// BuildKit's name of the step: `[2/5] RUN make`.
@@ -508,6 +520,16 @@ impl Failure {
     #[must_use]
     pub fn because(self, cause: impl Into<Cause>) -> Self {
         Self { cause: cause.into(), ..self }
+    }
+
+    /// Whether the engine broke off, so that another engine may do the job. A push without progress may be the fault of
+    /// the registry, so it is not such a failure.
+    pub(in crate::run) fn is_of_lost_engine(&self) -> bool {
+        match self.cause {
+            Cause::Engine(Reason::Unreachable) => true,
+            Cause::Engine(Reason::Timeout) => self.phase == Phase::Build,
+            _ => false,
+        }
     }
 }
 

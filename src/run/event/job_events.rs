@@ -42,6 +42,7 @@ impl JobReporter {
             JobEvent::Retried { doing, attempt, wait, error } => {
                 JobEvent::Retried { doing, attempt, wait, error: hide(error) }
             }
+            JobEvent::Moved { from, reason } => JobEvent::Moved { from, reason: hide(reason) },
             JobEvent::Failed(Failure { phase, message, hint, source, cause }) => {
                 let source = source.map(|mut source| {
                     source.text = source.text.into_iter().map(hide).collect();

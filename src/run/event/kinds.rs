@@ -34,6 +34,7 @@ kinds!(Event {
 
 kinds!(JobEvent {
     BuildStarted = "build_started",
+    Moved = "moved",
     StepStarted = "step_started",
     StepEnded = "step_ended",
     Log = "log",

@@ -11,7 +11,7 @@ use crate::engine::BuildAgents;
 use crate::plan::{AgentSource, Environment, SshSpec};
 use crate::run::event::failure::failure;
 use crate::run::event::{Failure, Phase};
-use crate::run::schedule::assign::{Schedule, ScheduledBuild};
+use crate::run::schedule::scheduled::{Schedule, ScheduledBuild};
 
 /// The variable that names the socket of the user's agent.
 const SSH_AUTH_SOCK: &str = "SSH_AUTH_SOCK";

@@ -17,10 +17,10 @@ use crate::run::event::{Failure, Phase};
 use crate::run::fetch::walk::AT_ONCE;
 use crate::run::preflight::dockerfile;
 use crate::run::preflight::request::BuildRun;
-use crate::run::schedule::assign::{Schedule, ScheduledBuild};
 use crate::run::schedule::create;
 use crate::run::schedule::engines::{Engines, Reached};
 use crate::run::schedule::goal::Goal;
+use crate::run::schedule::scheduled::{Schedule, ScheduledBuild};
 use crate::run::storage::Storage;
 
 /// The time that a run waits for the answers.

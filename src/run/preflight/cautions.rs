@@ -7,8 +7,8 @@ use crate::context::is_dockers_frontend;
 use crate::engine::given_dockerfile;
 use crate::plan::{BuildSpec, Caution};
 use crate::run::event::Warning;
-use crate::run::schedule::assign::{Schedule, ScheduledBuild};
 use crate::run::schedule::engines::Engines;
+use crate::run::schedule::scheduled::{Schedule, ScheduledBuild};
 
 /// All cautions except the `silenced` ones.
 pub(in crate::run) fn cautions(schedule: &Schedule, engines: &Engines, silenced: &BTreeSet<Caution>) -> Vec<Warning> {
@@ -35,7 +35,7 @@ type Messages = Vec<(String, &'static str)>;
 
 /// Each engine that builds and has a known vulnerability that lets a build escape.
 fn vulnerable_engines(schedule: &Schedule, engines: &Engines) -> Messages {
-    let building: BTreeSet<_> = schedule.builds().map(|job| job.engine).collect();
+    let building: BTreeSet<_> = schedule.builds_at_equal_places().map(|job| job.engine).collect();
     let warnings = building.into_iter().filter_map(|engine| {
         let reached = &engines.list()[engine];
         let (name, version, escapes) = (&reached.spec.name, &reached.facts().version, reached.facts().escapes());

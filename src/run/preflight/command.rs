@@ -1,6 +1,6 @@
 //! All checks before a run starts, with one function for each command. Nothing has started if a check fails.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::agents::Agents;
 use super::bases;
@@ -17,8 +17,8 @@ use crate::plan::Plan;
 use crate::run::event::{Event, Failure};
 use crate::run::publish::remove_arch_tags;
 use crate::run::publish::target::Target;
-use crate::run::schedule::assign::{JobNumber, Schedule};
 use crate::run::schedule::goal::Goal;
+use crate::run::schedule::scheduled::{JobNumber, Schedule};
 use crate::run::storage::registry::Registry;
 
 /// The results of the checks of a build.
@@ -98,9 +98,8 @@ async fn reach(
 ) -> Result<BTreeMap<JobNumber, Chosen>, Vec<Failure>> {
     let first = &run.registries.first;
     let chosen = sources::choose(schedule, &run.sources, (first, targets)).await?;
-    let builds = |engine: &usize| schedule.builds().any(|job| job.engine == *engine);
-    let engines = run.engines.list().iter().enumerate().filter(|(number, _)| builds(number));
-    let engines: Vec<_> = engines.map(|(_, reached)| reached.engine.clone()).collect();
+    let engines: BTreeSet<_> = schedule.builds_at_equal_places().map(|job| job.engine).collect();
+    let engines: Vec<_> = engines.into_iter().map(|number| run.engines.list()[number].engine.clone()).collect();
     let mut faults = Vec::new();
     if run.goal == Goal::Publish {
         faults = remove_arch_tags::refusals(&run.plan, targets, first).await;

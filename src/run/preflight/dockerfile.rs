@@ -2,7 +2,7 @@
 
 use crate::context::dockerfile_at;
 use crate::plan::{Context, Dockerfile};
-use crate::run::schedule::assign::ScheduledBuild;
+use crate::run::schedule::scheduled::ScheduledBuild;
 use crate::text::Text;
 
 /// The name of the Dockerfile of `job`: its path if it has one.

@@ -11,8 +11,8 @@ use crate::plan::{
 use crate::run::event::failure::{chain, failure};
 use crate::run::event::{Failure, Phase};
 use crate::run::preflight::nearby::Input;
-use crate::run::schedule::assign::{Schedule, ScheduledBuild};
 use crate::run::schedule::engines::Engines;
+use crate::run::schedule::scheduled::{Schedule, ScheduledBuild};
 
 /// The ignore file of a directory.
 const IGNORE_FILE: &str = ".dockerignore";
@@ -88,14 +88,14 @@ pub(in crate::run) fn context_faults(schedule: &Schedule) -> Vec<Failure> {
 /// Dockerfiles that do not fit an engine without named contexts. polyarch adds stages that stand for the contexts, and
 /// these Dockerfiles cannot have such stages.
 pub(super) fn stage_faults(schedule: &Schedule, engines: &Engines) -> Vec<Failure> {
-    let fault = |job: &ScheduledBuild| {
+    let fault = |job: ScheduledBuild| {
         let (reached, build) = (&engines.list()[job.engine], &job.job.work.spec);
         let error = stages_fit(build, reached.facts()).err()?;
         let (name, version) = (&reached.spec.name, &reached.facts().version);
         let message = format!("engine {name} ({version}) cannot build {} with `contexts`: {}", job.id, chain(&error));
         Some(failure(Phase::Preflight, &message, Some(error.hint().into())))
     };
-    schedule.builds().filter_map(fault).collect()
+    schedule.builds_at_equal_places().filter_map(fault).collect()
 }
 
 fn stages_fit(build: &BuildSpec, facts: &EngineFacts) -> Result<(), ContextError> {

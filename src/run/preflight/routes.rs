@@ -14,8 +14,8 @@ use crate::plan::{Endpoint, EngineSpec};
 use crate::run::event::failure::failure;
 use crate::run::event::{Failure, Phase, Warning};
 use crate::run::publish::target::Target;
-use crate::run::schedule::assign::Schedule;
 use crate::run::schedule::engines::Reached;
+use crate::run::schedule::scheduled::Schedule;
 use crate::run::storage::registry::Registry;
 
 /// A tag that no image has. A registry such as Docker Hub counts a request for an existing tag as a pull.
@@ -64,7 +64,7 @@ pub(in crate::run) async fn check(run: &BuildRun, schedule: &Schedule, targets: 
         return Routes::default();
     }
     let wanted: BTreeMap<usize, &Repository> =
-        schedule.builds().map(|build| (build.engine, &targets[build.image.0].storage)).collect();
+        schedule.builds_at_equal_places().map(|build| (build.engine, &targets[build.image.0].storage)).collect();
     let asking = wanted.into_iter().map(async |(engine, repository)| {
         let reached = &run.engines.list()[engine];
         (reached, ask(&reached.engine, repository).await)

@@ -9,7 +9,7 @@ use crate::auth::{BuildSecrets, SecretBytes};
 use crate::plan::{BuildCache, CacheExport, CacheImport, Environment, SecretSource, SecretSpec};
 use crate::run::event::failure::failure;
 use crate::run::event::{Failure, Phase, Warning};
-use crate::run::schedule::assign::{Schedule, ScheduledBuild};
+use crate::run::schedule::scheduled::{Schedule, ScheduledBuild};
 use crate::text::{MIN_HIDDEN, Redactor};
 
 /// The largest secret in bytes (`BuildKit`, `session/secrets/secretsprovider`).

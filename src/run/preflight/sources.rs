@@ -13,7 +13,7 @@ use crate::run::fetch::confirm;
 use crate::run::fetch::error::ConfirmError;
 use crate::run::fetch::found::Found;
 use crate::run::publish::target::Target;
-use crate::run::schedule::assign::{JobNumber, Schedule, ScheduledImport, ScheduledJob};
+use crate::run::schedule::scheduled::{JobNumber, Schedule, ScheduledImport, ScheduledJob};
 use crate::run::storage::Storage;
 use crate::run::storage::registry::Registry;
 

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use crate::engine::EngineFacts;
 use crate::plan::{ArchTags, BuildCache, CacheExport, Compression, Image, Plan};
 use crate::run::event::{Execution, Warning};
-use crate::run::schedule::assign::{Schedule, ScheduledBuild};
 use crate::run::schedule::engines::{Engines, Reached};
 use crate::run::schedule::goal::Goal;
+use crate::run::schedule::scheduled::{Schedule, ScheduledBuild};
 
 /// All warnings, each once.
 pub(in crate::run) fn warnings(schedule: &Schedule, engines: &Engines) -> Vec<Warning> {
-    let mut all = emulation_warnings(schedule, engines);
+    let mut all = engines.warnings();
+    all.extend(emulation_warnings(schedule, engines));
     all.extend(zstd_warnings(schedule));
     all.extend(epoch_warnings(schedule, engines));
     all.extend(cache_warnings(schedule, engines));
@@ -45,15 +46,15 @@ pub(in crate::run) fn without_arch_tags(plan: &Plan, goal: Goal) -> Vec<Warning>
 fn emulation_warnings(schedule: &Schedule, engines: &Engines) -> Vec<Warning> {
     let mut seen = Vec::new();
     let mut warnings = Vec::new();
-    for scheduled in schedule.builds().filter(|job| job.execution == Execution::Emulated) {
-        let platform = &scheduled.job.platform;
-        if seen.contains(&(scheduled.engine, platform)) {
+    for scheduled in schedule.builds_at_equal_places().filter(|job| job.execution == Execution::Emulated) {
+        let platform = scheduled.job.platform;
+        if seen.contains(&(scheduled.engine, platform.clone())) {
             continue;
         }
-        seen.push((scheduled.engine, platform));
+        seen.push((scheduled.engine, platform.clone()));
         let reached = &engines.list()[scheduled.engine];
         let native = &reached.facts().platform;
-        let missing = reached.engine.missing_emulation(platform);
+        let missing = reached.engine.missing_emulation(&platform);
         let message = match missing {
             None => {
                 format!("{platform} is emulated on engine {} ({native}): its `RUN` steps are slow", reached.spec.name)
@@ -111,7 +112,7 @@ fn engines_without<'a>(
     asks: impl Fn(&ScheduledBuild) -> bool,
     can: impl Fn(&EngineFacts) -> bool,
 ) -> impl Iterator<Item = &'a Reached> {
-    let asking: BTreeSet<_> = schedule.builds().filter(|job| asks(job)).map(|job| job.engine).collect();
+    let asking: BTreeSet<_> = schedule.builds_at_equal_places().filter(|job| asks(job)).map(|job| job.engine).collect();
     asking.into_iter().map(|engine| &engines.list()[engine]).filter(move |engine| !can(engine.facts()))
 }
 

@@ -11,9 +11,9 @@ use crate::plan::{CacheExport, CachePlace};
 use crate::run::event::failure::{chain, failure};
 use crate::run::event::{Failure, Phase};
 use crate::run::publish::target::Target;
-use crate::run::schedule::assign::{Schedule, ScheduledBuild};
 use crate::run::schedule::engines::Reached;
 use crate::run::schedule::goal::Goal;
+use crate::run::schedule::scheduled::{Schedule, ScheduledBuild};
 
 impl Reached {
     /// The user's credentials that the engine may get. Anyone on the network can listen to unencrypted TCP to another
@@ -30,12 +30,12 @@ impl Reached {
 /// The builds whose engine needs a withheld login to push an image or to export a cache.
 pub(in crate::run) async fn refusals(run: &BuildRun, schedule: &Schedule, targets: &[Target]) -> Vec<Failure> {
     let (mut seen, mut failures) = (BTreeSet::new(), Vec::new());
-    for build in schedule.builds() {
+    for build in schedule.builds_at_equal_places() {
         let reached = &run.engines.list()[build.engine];
         if reached.spec.host.is_private() {
             continue;
         }
-        if has_hidden_cache(build) && seen.insert((build.engine, "use a cache", String::new())) {
+        if has_hidden_cache(&build) && seen.insert((build.engine, "use a cache", String::new())) {
             let (name, host) = (&reached.spec.name, &reached.spec.host);
             let message = format!("{} has a cache with secrets, and {name} at {host} is unencrypted TCP", build.id);
             failures.push(failure(Phase::Preflight, &message, Some("reach the engine over ssh".into())));
@@ -45,7 +45,7 @@ pub(in crate::run) async fn refusals(run: &BuildRun, schedule: &Schedule, target
         let pushes_as = run.registries.first.pushes_as(&builds_as);
         let pushed = run.goal.pushes().then_some(("push to", target, &pushes_as));
         // With `--load`, polyarch exports caches only to directories.
-        let cache = cache(build, target).filter(|_| run.goal != Goal::Load);
+        let cache = cache(&build, target).filter(|_| run.goal != Goal::Load);
         let cache = cache.map(|repository| ("export its cache to", repository, &builds_as));
         for (doing, repository, credentials) in pushed.into_iter().chain(cache) {
             if !seen.insert((build.engine, doing, repository.to_string())) {

@@ -62,6 +62,10 @@ pub struct PlatformReport {
     pub copied: Option<Copied>,
     /// The number of repeated requests.
     pub retries: u32,
+    /// The engines that were lost while they built or pushed the image. `engine` is the engine that did it in the end.
+    #[doc(hidden)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub moved: Vec<MovedReport>,
     /// Why the platform failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
@@ -80,6 +84,19 @@ pub struct PlatformReport {
     /// How far the platform came before it failed or was stopped.
     #[serde(skip)]
     reached: Status,
+    /// How far the platform came on lost engines.
+    #[serde(skip)]
+    reached_before: Status,
+}
+
+/// A lost engine that a platform moved away from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct MovedReport {
+    /// The name of the engine.
+    pub from: Text,
+    /// Why the job failed there.
+    pub reason: Text,
 }
 
 /// How far a platform came, in this order.
@@ -125,18 +142,29 @@ impl PlatformReport {
             layers_pushed: 0,
             copied: None,
             retries: 0,
+            moved: Vec::new(),
             failure: None,
             failures: Vec::new(),
             not_built: None,
             failed_step: None,
             log_tail: VecDeque::new(),
             reached: Status::Waiting,
+            reached_before: Status::Waiting,
         }
     }
 
     pub(super) fn event(&mut self, what: &JobEvent) {
         match what {
-            JobEvent::BuildStarted => self.reach(Status::Building),
+            JobEvent::BuildStarted { engine, execution } => {
+                self.by = JobSource::Engine { engine: engine.clone(), execution: *execution };
+                self.reach(Status::Building);
+            }
+            JobEvent::Moved { from, reason } => {
+                self.moved.push(MovedReport { from: from.clone(), reason: reason.clone() });
+                self.reached_before = self.reached_before.max(self.reached);
+                (self.build_seconds, self.push_seconds, self.failed_step) = (None, None, None);
+                self.reach(Status::Waiting);
+            }
             JobEvent::StepEnded { step, error: Some(error), .. } if self.failed_step.is_none() => {
                 // If one step fails, BuildKit also ends steps of other stages.
                 self.failed_step = (!error.contains("context canceled")).then(|| step.clone());
@@ -205,7 +233,7 @@ impl PlatformReport {
 
     /// The leftover of this platform in the registry after an unfinished run.
     pub(super) fn leftover(&self) -> Option<(LeftoverName, LeftoverKind)> {
-        match (&self.destination, self.reached) {
+        match (&self.destination, self.reached.max(self.reached_before)) {
             (Destination::ArchTag(tag), Status::Pushed | Status::Confirmed) => {
                 Some((LeftoverName::Tag(tag.clone().into()), LeftoverKind::ArchTag))
             }

@@ -391,7 +391,7 @@ mod tests {
     #[test]
     fn events_of_unknown_jobs_change_no_report() {
         let (mut report, before) = (started(), started());
-        on(&mut report, "c", "amd64", JobEvent::BuildStarted);
+        on(&mut report, "c", "amd64", JobEvent::BuildStarted { engine: "other".into(), execution: Execution::Native });
         of(&mut report, "c", ImageEvent::NotJoined { reason: String::new().into() });
         assert_eq!(report.images, before.images);
     }
@@ -399,7 +399,7 @@ mod tests {
     #[test]
     fn report_json_has_a_version_and_the_outcome() {
         let mut report = started();
-        on(&mut report, "a", "amd64", JobEvent::BuildStarted);
+        on(&mut report, "a", "amd64", JobEvent::BuildStarted { engine: "other".into(), execution: Execution::Native });
         report.finish(Duration::from_millis(1500), 130);
         assert_eq!(report.images[0].platforms[0].status, Status::Building);
         let json = serde_json::to_value(&report).unwrap();

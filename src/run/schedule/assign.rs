@@ -1,111 +1,10 @@
 //! Assigns jobs to engines: jobs × engines → schedule. This module sends no requests.
 
-use crate::engine::EngineFacts;
-use crate::oci::Platform;
-use crate::oci::Tag;
-use crate::plan::{ArchTags, Build, EngineName, EngineSpec, Image, ImageNumber, Import, Job, Plan, Work};
-
-use super::home::home;
+use super::candidate::{Candidate, Refused};
+use super::scheduled::{Place, Schedule, ScheduledBuild, ScheduledImport, ScheduledJob};
+use crate::plan::{Build, EngineName, Image, ImageNumber, Job, Plan, Work};
+use crate::random::{Node, rendezvous};
 use crate::run::event::{Execution, JobId};
-
-/// Every job of the plan in the plan's order. A build has its engine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::run) struct Schedule {
-    /// The jobs, image by image.
-    pub(in crate::run) jobs: Vec<ScheduledJob>,
-}
-
-/// A job, with the engine or the process that does it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "a plan has only one job for each platform")]
-pub(in crate::run) enum ScheduledJob {
-    /// An engine builds the image.
-    Build(ScheduledBuild),
-    /// This process imports an image that exists in a registry.
-    Import(ScheduledImport),
-}
-
-/// A build and its engine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::run) struct ScheduledBuild {
-    /// The image and the platform of the job.
-    pub(in crate::run) id: JobId,
-    /// The image of the job.
-    pub(in crate::run) image: ImageNumber,
-    /// The job, as the plan specifies it.
-    pub(in crate::run) job: Job<Build>,
-    /// The engine's number in the list of engines, from 0.
-    pub(in crate::run) engine: usize,
-    /// Whether the engine's processor runs the platform.
-    pub(in crate::run) execution: Execution,
-}
-
-/// A third-party image that polyarch imports.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::run) struct ScheduledImport {
-    /// The image and the platform of the job.
-    pub(in crate::run) id: JobId,
-    /// The image of the job.
-    pub(in crate::run) image: ImageNumber,
-    /// The job, as the plan specifies it.
-    pub(in crate::run) job: Job<Import>,
-}
-
-/// The number of a job in [`Schedule::jobs`], from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(in crate::run) struct JobNumber(pub(in crate::run) usize);
-
-impl std::ops::Index<JobNumber> for Schedule {
-    type Output = ScheduledJob;
-
-    fn index(&self, JobNumber(number): JobNumber) -> &ScheduledJob {
-        &self.jobs[number]
-    }
-}
-
-impl Schedule {
-    /// The jobs with their numbers.
-    pub(in crate::run) fn numbered(&self) -> impl Iterator<Item = (JobNumber, &ScheduledJob)> {
-        self.jobs.iter().enumerate().map(|(number, job)| (JobNumber(number), job))
-    }
-
-    /// The jobs that engines do.
-    pub(in crate::run) fn builds(&self) -> impl Iterator<Item = &ScheduledBuild> {
-        self.jobs.iter().filter_map(|job| match job {
-            ScheduledJob::Build(build) => Some(build),
-            ScheduledJob::Import(_) => None,
-        })
-    }
-}
-
-impl ScheduledJob {
-    /// The image and the platform of the job.
-    #[must_use]
-    pub(in crate::run) fn id(&self) -> &JobId {
-        match self {
-            Self::Build(build) => &build.id,
-            Self::Import(import) => &import.id,
-        }
-    }
-
-    /// The image of the job.
-    #[must_use]
-    pub(in crate::run) fn image(&self) -> ImageNumber {
-        match self {
-            Self::Build(build) => build.image,
-            Self::Import(import) => import.image,
-        }
-    }
-
-    /// The arch tag of the job, and whether polyarch pushes it.
-    #[must_use]
-    pub(in crate::run) fn arch_tag(&self) -> (&Tag, ArchTags) {
-        match self {
-            Self::Build(build) => (&build.job.arch_tag, build.job.arch_tags),
-            Self::Import(import) => (&import.job.arch_tag, import.job.arch_tags),
-        }
-    }
-}
 
 /// The error for a job that no engine may build.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -115,88 +14,36 @@ pub(in crate::run) struct NoEngine {
     pub(in crate::run) job: JobId,
     /// The engines and the platforms that each builds, as text.
     pub(in crate::run) engines: String,
+    /// The reason that is the easiest to remove, and its engine.
+    pub(in crate::run) why: Option<(Refused, EngineName)>,
 }
 
-/// An engine that may get jobs.
-#[derive(Debug, Clone)]
-pub(in crate::run) struct Candidate<'a> {
-    /// The name of the engine.
-    pub(in crate::run) name: &'a EngineName,
-    /// The name of the engine itself. Several engines may share an entry of the plan, and its name.
-    pub(in crate::run) own: &'a EngineName,
-    /// The facts that the engine reported about itself.
-    pub(in crate::run) facts: &'a EngineFacts,
-    /// The platforms that the engine may build.
-    pub(in crate::run) may: AllowedPlatforms<'a>,
-    /// How many builds the engine runs at once.
-    pub(in crate::run) slots: u16,
-}
-
-/// Whether the run has more than one engine.
+/// Whether equal engines share their jobs during the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Others {
-    /// The run has one engine. It builds every platform unless it lists platforms.
-    Nobody,
-    /// The run has several engines. Each builds its own platforms and the platforms that it lists.
-    Engines,
+pub(in crate::run) enum Sharing {
+    /// A job may go to any equal engine. It prefers the same engine in every run, because it has the image's cache.
+    Free,
+    /// Each job has one engine, because nothing is pushed and the images of a job stay on its engine.
+    Fixed,
 }
 
-/// The platforms that an engine may build.
-#[derive(Debug, Clone, Copy)]
-pub enum AllowedPlatforms<'a> {
-    /// Every platform: the run has only this engine, and it lists no platforms.
-    Everything,
-    /// The platforms of its own processor, and the listed platforms, which it emulates.
-    Own(&'a [Platform]),
-}
-
-impl<'a> AllowedPlatforms<'a> {
-    /// The platforms that `spec` may build. The plan, `--engine` or `DOCKER_HOST` may name the engine.
-    #[must_use]
-    pub fn of(spec: &'a EngineSpec, others: Others) -> Self {
-        match (&spec.platforms, others) {
-            (None, Others::Nobody) => Self::Everything,
-            (listed, _) => Self::Own(listed.as_deref().unwrap_or_default()),
-        }
-    }
-}
-
-impl Candidate<'_> {
-    fn execution(&self, platform: &Platform) -> Execution {
-        if self.facts.is_native(platform) { Execution::Native } else { Execution::Emulated }
-    }
-
-    fn builds(&self, platform: &Platform) -> bool {
-        match self.may {
-            AllowedPlatforms::Everything => true,
-            AllowedPlatforms::Own(more) => self.facts.is_native(platform) || more.contains(platform),
-        }
-    }
-
-    fn describe(&self) -> String {
-        let (own, more) = match self.may {
-            AllowedPlatforms::Everything => return format!("{} builds everything", self.name),
-            AllowedPlatforms::Own(more) => (&self.facts.platform, more),
-        };
-        let listed = std::iter::once(own).chain(more.iter().filter(|platform| *platform != own));
-        let listed: Vec<_> = listed.map(ToString::to_string).collect();
-        format!("{} builds {}", self.name, listed.join(", "))
-    }
-}
-
-/// Assigns an engine to every build. The order of preference is:
+/// Assigns engines to every build. The order of preference is:
 /// 1. the engine that the build names
 /// 2. an engine that supports all features that the build asks for
 /// 3. a native engine
 /// 4. an engine that lists the platform
 ///
-/// Among equal engines, the engine with the fewest jobs for its slots gets the build. The pods of one entry are one engine
-/// here, and each image returns to its own pod. If that is equal too, the first
+/// Among equal engines, all may get the build if the run shares its jobs, and the image's name decides which of them is
+/// the first. Otherwise the engine with the fewest jobs for its slots gets the build. If that is equal too, the first
 /// engine of the plan gets it.
 ///
 /// # Errors
 /// Every job that no engine may build.
-pub(in crate::run) fn assign(plan: &Plan, engines: &[Candidate<'_>]) -> Result<Schedule, Vec<NoEngine>> {
+pub(in crate::run) fn assign(
+    plan: &Plan,
+    engines: &[Candidate<'_>],
+    sharing: Sharing,
+) -> Result<Schedule, Vec<NoEngine>> {
     let mut load = vec![0_u32; engines.len()];
     let mut jobs = Vec::new();
     let mut errors = Vec::new();
@@ -211,43 +58,71 @@ pub(in crate::run) fn assign(plan: &Plan, engines: &[Candidate<'_>]) -> Result<S
                     continue;
                 }
             };
-            match choose((&id.image, &job), engines, &load) {
-                Some(engine) => {
-                    load[engine] += 1;
-                    let execution = engines[engine].execution(&job.platform);
-                    jobs.push(ScheduledJob::Build(ScheduledBuild { id, image, job, engine, execution }));
-                }
-                None => errors.push(NoEngine { job: id, engines: describe(&job, engines) }),
-            }
+            let able = able(&job, engines);
+            let places = match sharing {
+                Sharing::Free => in_order(&id.image, &able, engines),
+                Sharing::Fixed => fixed(&id.image, &able, engines, &load).into_iter().collect(),
+            };
+            let Some(&Place { engine, execution }) = places.first() else {
+                errors.push(no_engine(id, &job, engines));
+                continue;
+            };
+            load[engine] += 1;
+            jobs.push(ScheduledJob::Build(ScheduledBuild { id, image, job, engine, execution, places }));
         }
     }
     if errors.is_empty() { Ok(Schedule { jobs }) } else { Err(errors) }
 }
 
-fn choose((image, job): (&str, &Job<Build>), engines: &[Candidate<'_>], load: &[u32]) -> Option<usize> {
-    let named = |candidate: &Candidate<'_>| job.work.engine.as_ref().is_none_or(|name| name == candidate.name);
-    let able = engines.iter().enumerate().filter(|(_, e)| named(e) && e.builds(&job.platform));
-    let fits = |engine: &Candidate<'_>| {
-        let lacks = !engine.facts.lacks(&job.work.spec, job.arch_tags).is_empty();
-        (lacks, engine.execution(&job.platform) == Execution::Emulated)
-    };
-    let rank = |(index, engine): &(usize, &Candidate<'_>)| {
-        let (lacks, foreign) = fits(engine);
-        // Jobs for each slot in 65536ths. Integers are exact enough to compare, and they need no floating point.
-        let share = (load[*index] << 16) / u32::from(engine.slots.max(1));
-        (lacks, foreign, share, *index)
-    };
-    let (index, best) = able.clone().min_by_key(rank)?;
-    // Among the engines of one entry, the image returns to its own one.
-    let equal = able.filter(|(_, engine)| engine.name == best.name && fits(engine) == fits(best));
-    let equal: Vec<_> = equal.collect();
-    Some(home(image, equal.iter().map(|(_, engine)| engine.own.as_str())).map_or(index, |own| equal[own].0))
+/// The engines that take `job`. If some of them support all features of the job, only these.
+fn able(job: &Job<Build>, engines: &[Candidate<'_>]) -> Vec<Place> {
+    let taking =
+        asked(job, engines).filter_map(|(engine, one)| Some(Place { engine, execution: one.takes(job).ok()? }));
+    let lacks = |place: &Place| !engines[place.engine].facts.lacks(&job.work.spec, job.arch_tags).is_empty();
+    let (lacking, able): (Vec<_>, Vec<_>) = taking.partition(lacks);
+    if able.is_empty() { lacking } else { able }
 }
 
-fn describe(job: &Job<Build>, engines: &[Candidate<'_>]) -> String {
-    let lines: Vec<_> = engines.iter().map(Candidate::describe).collect();
+/// The engines that the plan allows for `job`, with their numbers.
+fn asked<'a>(job: &Job<Build>, engines: &'a [Candidate<'a>]) -> impl Iterator<Item = (usize, &'a Candidate<'a>)> {
+    let name = job.work.engine.clone();
+    engines.iter().enumerate().filter(move |(_, engine)| name.as_ref().is_none_or(|name| name == engine.name))
+}
+
+/// `places` in the order in which they should get the jobs of `image`. Native engines come first.
+fn in_order(image: &str, places: &[Place], engines: &[Candidate<'_>]) -> Vec<Place> {
+    let nodes = places.iter().map(|place| &engines[place.engine]);
+    let nodes: Vec<_> = nodes.map(|engine| Node { name: engine.own.as_str(), weight: engine.slots }).collect();
+    let mut ordered: Vec<_> = rendezvous(image, &nodes).into_iter().map(|number| places[number]).collect();
+    ordered.sort_by_key(|place| place.execution == Execution::Emulated);
+    ordered
+}
+
+/// The engine with the fewest jobs. Among the engines of one entry of the plan, the image returns to its own one.
+fn fixed(image: &str, able: &[Place], engines: &[Candidate<'_>], load: &[u32]) -> Option<Place> {
+    let best = able.iter().min_by_key(|place| rank(place, engines, load))?;
+    let is_equal =
+        |place: &&Place| engines[place.engine].name == engines[best.engine].name && place.execution == best.execution;
+    let equal: Vec<_> = able.iter().filter(is_equal).copied().collect();
+    in_order(image, &equal, engines).into_iter().next()
+}
+
+fn rank(place: &Place, engines: &[Candidate<'_>], load: &[u32]) -> (bool, u32, usize) {
+    // Jobs for each slot in 65536ths. Integers are exact enough to compare, and they need no floating point.
+    let share = (load[place.engine] << 16) / u32::from(engines[place.engine].slots.max(1));
+    (place.execution == Execution::Emulated, share, place.engine)
+}
+
+fn no_engine(id: JobId, job: &Job<Build>, engines: &[Candidate<'_>]) -> NoEngine {
+    let refused = |engine: &Candidate<'_>| engine.takes(job).err().unwrap_or(Refused::Foreign);
+    let lines: Vec<_> = engines.iter().map(|engine| engine.describe(refused(engine))).collect();
     let all = lines.join("; ");
-    job.work.engine.as_ref().map_or_else(|| all.clone(), |name| format!("the plan asks for engine {name}; {all}"))
+    let described = match &job.work.engine {
+        Some(name) => format!("the plan asks for engine {name}; {all}"),
+        None => all,
+    };
+    let why = asked(job, engines).map(|(_, engine)| (refused(engine), engine.name.clone())).min();
+    NoEngine { job: id, engines: described, why }
 }
 
 pub(super) fn job_id(image: &Image, job: &Job) -> JobId {
@@ -258,9 +133,11 @@ pub(super) fn job_id(image: &Image, job: &Job) -> JobId {
 mod tests {
     use std::collections::BTreeMap;
 
+    use super::super::candidate::{AllowedPlatforms, Others};
     use super::*;
-    use crate::engine::{ApiVersion, ImageStore};
-    use crate::plan::{self, EngineHost, Facts, Overrides, SourceText};
+    use crate::engine::{ApiVersion, EngineFacts, ImageStore};
+    use crate::oci::Platform;
+    use crate::plan::{self, Emulation, EngineHost, EnginePlatforms, EngineSpec, Facts, Overrides, SourceText};
 
     fn plan(text: &str) -> Plan {
         let source = SourceText { path: "build.yaml".into(), text: text.into() };
@@ -283,6 +160,11 @@ mod tests {
 
     /// The engine of each job by its name. A `~` marks an emulated platform.
     fn assigned(plan: &Plan, facts: &[EngineFacts]) -> Result<Vec<String>, String> {
+        places(plan, facts, Sharing::Fixed)
+    }
+
+    /// All engines of each job.
+    fn places(plan: &Plan, facts: &[EngineFacts], sharing: Sharing) -> Result<Vec<String>, String> {
         let candidates: Vec<_> = plan
             .engines
             .iter()
@@ -292,14 +174,16 @@ mod tests {
                 own: &spec.name,
                 facts,
                 may: AllowedPlatforms::of(spec, Others::Engines),
+                emulation: spec.emulation,
                 slots: spec.slots.get(),
             })
             .collect();
-        let word = |job: &ScheduledBuild| {
-            let mark = if job.execution == Execution::Emulated { "~" } else { "" };
-            format!("{mark}{}", candidates[job.engine].name)
+        let word = |place: &Place| {
+            let mark = if place.execution == Execution::Emulated { "~" } else { "" };
+            format!("{mark}{}", candidates[place.engine].name)
         };
-        let schedule = assign(plan, &candidates);
+        let word = |job: &ScheduledBuild| job.places.iter().map(word).collect::<Vec<_>>().join(" ");
+        let schedule = assign(plan, &candidates, sharing);
         schedule
             .map(|schedule| schedule.builds().map(word).collect())
             .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
@@ -361,16 +245,75 @@ images:
 
     #[test]
     fn single_engine_builds_all_unless_it_lists_platforms() {
+        let arm = || vec!["linux/arm64".parse().unwrap()];
         let spec = |platforms| EngineSpec {
-            name: "e".parse().unwrap(),
-            host: "unix:///e.sock".parse::<EngineHost>().unwrap().into(),
             platforms,
-            slots: EngineSpec::DEFAULT_SLOTS,
+            ..EngineSpec::new("e".parse().unwrap(), "unix:///e.sock".parse::<EngineHost>().unwrap())
         };
-        let (silent, listed) = (spec(None), spec(Some(vec!["linux/arm64".parse().unwrap()])));
+        let (silent, also) = (spec(EnginePlatforms::Own), spec(EnginePlatforms::Also(arm())));
+        let only = spec(EnginePlatforms::Only(arm()));
         assert!(matches!(AllowedPlatforms::of(&silent, Others::Nobody), AllowedPlatforms::Everything));
         assert!(matches!(AllowedPlatforms::of(&silent, Others::Engines), AllowedPlatforms::Own([])));
-        assert!(matches!(AllowedPlatforms::of(&listed, Others::Nobody), AllowedPlatforms::Own([_])));
+        assert!(matches!(AllowedPlatforms::of(&also, Others::Nobody), AllowedPlatforms::Own([_])));
+        assert!(matches!(AllowedPlatforms::of(&only, Others::Nobody), AllowedPlatforms::Only([_])));
+    }
+
+    #[test]
+    fn refused_platforms_and_emulation_are_named() {
+        let plan = |engine: &str, image: &str, platform: &str| {
+            plan(&format!(
+                "version: 1\nengines: {{ x86: {{ host: unix:///e.sock{engine} }} }}\n\
+                 images: {{ web: {{ tags: [\"1\"], platforms: [{platform}]{image} }} }}\n"
+            ))
+        };
+        let arm = ", platforms: [linux/arm64]";
+        for (engine, image, platform, said, why) in [
+            (", platforms_only: [linux/arm64]", "", "linux/amd64", "x86 builds only linux/arm64", Refused::LeftOut),
+            (
+                ", platforms: [linux/arm64], emulate: false",
+                "",
+                "linux/arm64",
+                "engine x86 does not emulate (`emulate: false`)",
+                Refused::NoEmulation,
+            ),
+            (
+                arm,
+                ", emulate: false",
+                "linux/arm64",
+                "x86 would emulate it (`emulate: false`)",
+                Refused::NoEmulationOfImage,
+            ),
+            (arm, "", "linux/s390x", "x86 builds linux/amd64, linux/arm64", Refused::Foreign),
+        ] {
+            let plan = plan(engine, image, platform);
+            let (name, facts) = (plan.engines[0].name.clone(), facts("linux/amd64"));
+            let may = AllowedPlatforms::of(&plan.engines[0], Others::Nobody);
+            let emulation = plan.engines[0].emulation;
+            let candidate = Candidate { name: &name, own: &name, facts: &facts, may, emulation, slots: 4 };
+            let refused = assign(&plan, &[candidate], Sharing::Free).unwrap_err().remove(0);
+            assert_eq!(refused.to_string(), format!("no engine builds web {platform}: {said}"));
+            assert_eq!(refused.why, Some((why, name.clone())));
+        }
+    }
+
+    #[test]
+    fn image_prefers_the_same_engine_for_all_platforms() {
+        let plan = plan(
+            "
+version: 1
+engines: { a: { host: unix:///a.sock }, b: { host: unix:///b.sock }, emulator: { host: unix:///c.sock, platforms: [linux/amd64, linux/386] } }
+defaults: { platforms: [linux/amd64, linux/386], tags: [\"1\"] }
+images: { web: {}, api: {}, db: {}, named: { engine: a } }
+",
+        );
+        let x86 = || EngineFacts { runs: vec!["linux/386".parse().unwrap()], ..facts("linux/amd64") };
+        let all = places(&plan, &[x86(), x86(), facts("linux/arm64")], Sharing::Free).unwrap();
+        for image in all.chunks(2) {
+            assert_eq!(image[0], image[1]);
+        }
+        assert!(all[..6].iter().all(|one| ["a b ~emulator", "b a ~emulator"].contains(&one.as_str())), "{all:?}");
+        assert!(all[..6].iter().any(|one| one.starts_with('a')) && all[..6].iter().any(|one| one.starts_with('b')));
+        assert_eq!(all[6..], ["a", "a"]);
     }
 
     #[test]
@@ -391,9 +334,9 @@ images: { web: { tags: [\"1\"], platforms: { linux/amd64: { shm_size: 1g }, linu
     fn default_engine_takes_every_platform() {
         let plan = plan("{version: 1, images: {web: {tags: [\"1\"], platforms: [linux/s390x, linux/amd64]}}}");
         let (name, facts) = ("default".parse().unwrap(), facts("linux/amd64"));
-        let candidate =
-            Candidate { name: &name, own: &name, facts: &facts, may: AllowedPlatforms::Everything, slots: 4 };
-        let schedule = assign(&plan, &[candidate]).unwrap();
+        let (may, emulation) = (AllowedPlatforms::Everything, Emulation::Allowed);
+        let candidate = Candidate { name: &name, own: &name, facts: &facts, may, emulation, slots: 4 };
+        let schedule = assign(&plan, &[candidate], Sharing::Free).unwrap();
         let executions: Vec<_> = schedule.builds().map(|job| job.execution).collect();
         assert_eq!(executions, [Execution::Emulated, Execution::Native]);
     }
@@ -403,7 +346,7 @@ images: { web: { tags: [\"1\"], platforms: { linux/amd64: { shm_size: 1g }, linu
         let plan = plan(
             "{version: 1, images: {go: {from: \"golang:1\", tags: [\"1\"], platforms: [linux/s390x, linux/amd64]}}}",
         );
-        let schedule = assign(&plan, &[]).unwrap();
+        let schedule = assign(&plan, &[], Sharing::Free).unwrap();
         let jobs: Vec<_> = schedule.jobs.iter().map(|job| job.id().to_string()).collect();
         assert_eq!(jobs, ["go linux/s390x", "go linux/amd64"]);
         assert_eq!(schedule.builds().count(), 0);

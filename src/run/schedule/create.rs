@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::assign::{NoEngine, Schedule, ScheduledBuild, assign};
+use super::assign::{NoEngine, Sharing, assign};
+use super::candidate::Refused;
 use super::engines::{Engines, Reached};
 use super::goal::Goal;
 use super::names;
 use super::order;
+use super::scheduled::{Schedule, ScheduledBuild};
 use crate::engine::{Needs, WayToStore};
 use crate::plan::Plan;
 use crate::run::event::failure::failure;
@@ -16,9 +18,15 @@ use crate::run::event::{Failure, Phase};
 ///
 /// # Errors
 /// Fails for jobs that no engine may build. If there are none, fails for jobs whose engine would ignore a setting or
-/// could not name the image. The exit code is 3.
+/// could not name the image. The failures of engines that polyarch could not reach come first. The exit code is 3.
 pub(in crate::run) fn schedule(plan: &Plan, engines: &Engines, goal: Goal) -> Result<Schedule, Vec<Failure>> {
-    let assigned = assign(plan, &engines.candidates());
+    let unreached = engines.unreached().iter().map(|unreached| unreached.failure.clone());
+    on_reached(plan, engines, goal).map_err(|failures| unreached.chain(failures).collect())
+}
+
+fn on_reached(plan: &Plan, engines: &Engines, goal: Goal) -> Result<Schedule, Vec<Failure>> {
+    let sharing = if goal.pushes() { Sharing::Free } else { Sharing::Fixed };
+    let assigned = assign(plan, &engines.candidates(), sharing);
     let schedule = assigned.map_err(|errors| errors.iter().map(unassigned).collect::<Vec<_>>())?;
     let lacking = |job: &ScheduledBuild| lacking(job, &engines.list()[job.engine], engines.builder());
     let mut lacking: Vec<_> = schedule.builds().flat_map(lacking).collect();
@@ -68,8 +76,22 @@ fn lacking(job: &ScheduledBuild, Reached { spec, engine, .. }: &Reached, builder
     keys.into_iter().map(lacks).collect()
 }
 
-pub(in crate::run) fn unassigned(error: &NoEngine) -> Failure {
-    let hint =
-        "add an engine for the platform, or list the platform under `platforms:` of an engine that can emulate it";
-    failure(Phase::Preflight, &error.to_string(), Some(hint.into()))
+fn unassigned(error: &NoEngine) -> Failure {
+    let platform = &error.job.platform;
+    let hint = match &error.why {
+        Some((Refused::LeftOut, engine)) => {
+            format!("add {platform} to `platforms_only:` of engine {engine}, whose processor runs it")
+        }
+        Some((Refused::NoEmulation, engine)) => {
+            format!("add an engine whose processor runs {platform}, or remove `emulate: false` of engine {engine}")
+        }
+        Some((Refused::NoEmulationOfImage, _)) => {
+            format!("add an engine whose processor runs {platform}, or remove `emulate: false` of {}", error.job.image)
+        }
+        Some((Refused::Foreign, _)) | None => {
+            "add an engine for the platform, or list the platform under `platforms:` of an engine that can emulate it"
+                .to_owned()
+        }
+    };
+    failure(Phase::Preflight, &error.to_string(), Some(hint))
 }

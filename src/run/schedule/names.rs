@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::assign::{Schedule, ScheduledBuild};
 use super::engines::{Engines, Reached};
+use super::scheduled::{Schedule, ScheduledBuild};
 use crate::engine::EngineFacts;
 use crate::oci::Platform;
 use crate::plan::ImageNumber;

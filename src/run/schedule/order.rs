@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::assign::{JobNumber, Schedule, ScheduledBuild, ScheduledJob};
 use super::engines::Engines;
+use super::scheduled::{JobNumber, Schedule, ScheduledBuild, ScheduledJob};
 use crate::engine::BaseImage;
 use crate::plan::{ImageName, NamedContext, PullPolicy};
 use crate::run::event::failure::failure;

@@ -133,7 +133,7 @@ fn chosen<'a>(reached: &Reached, entries: &'a [VerifiedEntry]) -> Vec<&'a Verifi
     let platform = |at: usize| &entries[at].entry.platform;
     let own = (0..entries.len()).find(|at| platform(*at).is_based_on(&facts.platform));
     let own = own.or_else(|| (0..entries.len()).find(|at| facts.is_native(platform(*at))));
-    let listed = |at: &usize| reached.spec.platforms.iter().flatten().any(|listed| listed.covers(platform(*at)));
+    let listed = |at: &usize| reached.spec.platforms.listed().iter().any(|listed| listed.covers(platform(*at)));
     (0..entries.len()).filter(|at| own == Some(*at) || listed(at)).map(|at| &entries[at]).collect()
 }
 

@@ -107,6 +107,7 @@ pub(super) async fn answer(request: Request<Incoming>, state: Arc<State>) -> io:
         None => {}
     }
     Ok(match line.as_str() {
+        "GET /_ping" => respond(200, "OK"),
         "GET /version" => respond(200, version(&state)),
         "GET /info" => respond(200, info(&state)),
         "POST /grpc" => grpc(request, state),

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use polyarch::facts::{Builder, DEFAULT_HOST, HostSource, docker_contexts, existing_sockets};
+use polyarch::facts::{Builder, DEFAULT_HOST, FoundEngine, HostSource, contexts, existing_sockets};
 use polyarch::plan::{BuildKitHost, BuilderHost, BuilderName, Endpoint, EngineHost, EngineHostError, EngineName, Plan};
 use polyarch::run::{Failure, Phase};
 
 use super::listed::{Candidate, Origin, Unasked, Used};
+use crate::cli::input::docker;
 use crate::cli::input::settings::Settings;
 use crate::cli::terminal::diagnostic;
 
@@ -29,7 +30,13 @@ pub(crate) fn candidates(plan: Option<&Plan>, builders: AskBuilders, settings: &
     let mut gathered = Gathered::default();
     for spec in plan.iter().flat_map(|plan| &plan.engines) {
         gathered.names.insert(spec.name.to_string());
-        let (name, address) = (spec.name.clone(), Ok(spec.host.clone()));
+        let address = match &spec.host {
+            Endpoint::Docker(EngineHost::Context(context)) => {
+                settings.engine_of(context).map(Endpoint::from).map_err(Unasked::Refused)
+            }
+            host => Ok(host.clone()),
+        };
+        let name = spec.name.clone();
         gathered.list.push(Candidate { name, origin: Origin::Plan, address, used: Used::Yes });
     }
     let mut used = if gathered.list.is_empty() { Used::Yes } else { Used::No };
@@ -67,19 +74,20 @@ impl Gathered {
         let chosen = settings.docker_host();
         let in_use = chosen.as_ref().ok().map(|found| &found.source);
         match (&chosen, in_use) {
-            (Ok(found), Some(HostSource::DockerHost)) => {
-                self.add("default", Origin::Environment, parse(&found.host), used);
+            (Ok(found), Some(HostSource::DockerHost | HostSource::DefaultWithTls)) => {
+                self.add("default", Origin::Environment, located(found), used);
             }
             (Err(failure), _) => {
                 self.add("default", Origin::Default, Err(Unasked::Refused(failure.clone())), used);
             }
             _ => {}
         }
-        for context in docker_contexts(&settings.docker_config()) {
+        for context in contexts(&settings.docker_config()).into_iter().filter(|context| context.host.is_some()) {
             let is_used = matches!(in_use, Some(HostSource::Context(name)) if *name == context.name);
             let used = if is_used { used } else { Used::No };
             let name = context.name.clone();
-            self.add(&name, Origin::Context(context.name), parse(&context.host), used);
+            let found = settings.listed_engine_of(&name).map_err(Unasked::Refused);
+            self.add(&name, Origin::Context(context.name), found.and_then(|found| located(&found)), used);
         }
         let is_used = matches!(in_use, Some(HostSource::Default));
         if is_used || Path::new(DEFAULT_HOST.trim_start_matches("unix://")).exists() {
@@ -127,6 +135,10 @@ fn sockets(settings: &Settings) -> Vec<polyarch::facts::ExistingSocket> {
 
 fn parse(host: &str) -> Result<Endpoint, Unasked> {
     host.parse::<EngineHost>().map(Endpoint::from).map_err(|error| refused(host, &error))
+}
+
+fn located(found: &FoundEngine) -> Result<Endpoint, Unasked> {
+    docker::address(found).map(Endpoint::from).map_err(|error| refused(&found.host, &error))
 }
 
 fn refused(address: &str, error: &EngineHostError) -> Unasked {

@@ -2,7 +2,7 @@
 
 use polyarch::engine::EngineFacts;
 use polyarch::facts::{Builder, SocketOwner};
-use polyarch::plan::{Endpoint, EngineName};
+use polyarch::plan::{ClientCertificate, Endpoint, EngineHost, EngineName, TlsHost};
 use polyarch::run::Failure;
 use serde::Serialize;
 
@@ -125,12 +125,26 @@ impl Listed {
         if let Origin::Builder(builder) = origin {
             return Some(format!("{name}: {{ builder: {} }}", builder.name));
         }
-        let address = address.as_ref().ok()?;
+        let address = address.as_ref().ok().filter(|_| *origin != Origin::Plan)?;
+        if let Endpoint::Docker(EngineHost::Tls(host)) = address {
+            return Some(format!("{name}: {}", with_tls(origin, host)));
+        }
         let key = match address {
             Endpoint::Docker(_) => "host",
             Endpoint::BuildKit(_) => "buildkit",
         };
         let insecure = if address.is_private() { "" } else { ", insecure: true" };
-        (*origin != Origin::Plan).then(|| format!("{name}: {{ {key}: \"{address}\"{insecure} }}"))
+        Some(format!("{name}: {{ {key}: \"{address}\"{insecure} }}"))
     }
+}
+
+/// The entry of an engine with TLS: its docker context, or its files.
+fn with_tls(origin: &Origin, host: &TlsHost) -> String {
+    if let Origin::Context(context) = origin {
+        return format!("{{ context: {context} }}");
+    }
+    let files = host.tls.ca.iter().map(|ca| ("ca", ca));
+    let client = host.tls.client.iter().flat_map(|ClientCertificate { cert, key }| [("cert", cert), ("key", key)]);
+    let files: Vec<_> = files.chain(client).map(|(name, file)| format!("{name}: \"{}\"", file.display())).collect();
+    format!("{{ host: \"{}\", tls: {{ {} }} }}", EngineHost::Tls(host.clone()), files.join(", "))
 }

@@ -1,6 +1,7 @@
 //! The plan as a table: a row a platform, under its image's name.
 
-use polyarch::plan::{ArchTags, Build, Context, Dockerfile, EngineSpec, Image, Import, Job, Work};
+use polyarch::plan::{ArchTags, Build, Context, Dockerfile, Emulation, EngineNeed, EnginePlatforms, EngineSpec, Image};
+use polyarch::plan::{Import, Job, Work};
 use polyarch::plan::{Plan, RegistryChoice};
 use serde::Serialize;
 
@@ -50,9 +51,20 @@ fn surroundings(plan: &Plan, defaults: &Defaults, is_ci: bool) -> Vec<String> {
 }
 
 fn engine(spec: &EngineSpec) -> String {
-    let EngineSpec { name, host, platforms, slots } = spec;
-    let platforms = platforms.as_ref().map(|platforms| format!("; {}", listed(platforms))).unwrap_or_default();
-    format!("engine    {name}: {host}; builds at once: {slots}{platforms}")
+    let EngineSpec { name, host, platforms, slots, emulation, need } = spec;
+    let mut line = format!("engine    {name}: {host}; builds at once: {slots}");
+    match platforms {
+        EnginePlatforms::Own => {}
+        EnginePlatforms::Also(platforms) => line = format!("{line}; also {}", listed(platforms)),
+        EnginePlatforms::Only(platforms) => line = format!("{line}; only {}", listed(platforms)),
+    }
+    if *emulation == Emulation::Refused {
+        line.push_str("; no emulation");
+    }
+    if *need == EngineNeed::Required {
+        line.push_str("; required");
+    }
+    line
 }
 
 /// The final names of an image in the first registry.

@@ -73,7 +73,8 @@ pub(crate) fn events(hostile: &str) -> Vec<Event> {
         vec![PlannedImage { image: image(), tags: vec![place.clone()], copies: vec![place.repository.clone()] }];
     let (seconds, bytes) = (1.0, 1);
     let jobs_do = [
-        JobEvent::BuildStarted,
+        JobEvent::BuildStarted { engine: text(), execution: Execution::Emulated },
+        JobEvent::Moved { from: text(), reason: text() },
         JobEvent::StepStarted { step: text() },
         JobEvent::StepEnded { step: text(), cached: false, seconds, error: Some(text()) },
         JobEvent::StepEnded { step: text(), cached: true, seconds, error: None },

@@ -1,11 +1,8 @@
 //! Describes events in lines, for the plain display and for the lines above the rows of the live view.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use polyarch::run::{
-    Copied, Event, Execution, Failure, ImageEvent, JobEvent, JobId, JobSource, Phase, PlannedJob, Warning,
-};
+use polyarch::run::{Copied, Event, Execution, Failure, ImageEvent, JobEvent, Phase, PlannedJob, Warning};
 use polyarch::text::Text;
 
 use super::view::Lost;
@@ -22,7 +19,6 @@ const LEAST_OF_STEP: usize = 12;
 pub(crate) struct LineFormatter {
     /// Width of the longest prefix.
     width: usize,
-    jobs: HashMap<JobId, JobSource>,
     /// Columns of the terminal, if there is one. The names of ended steps are cut to them.
     columns: Option<usize>,
 }
@@ -46,7 +42,7 @@ impl LineFormatter {
                 Vec::new()
             }
             Event::Job { job, what } => {
-                self.job(job, what).map(|line| self.prefixed(&job.to_string(), line)).into_iter().collect()
+                self.job(what).map(|line| self.prefixed(&job.to_string(), line)).into_iter().collect()
             }
             Event::Image { image, what } => {
                 image_line(what).map(|line| self.prefixed(image, line)).into_iter().collect()
@@ -61,7 +57,6 @@ impl LineFormatter {
 
     fn plan(&mut self, jobs: &[PlannedJob]) {
         self.width = jobs.iter().map(|job| columns(&job.job.to_string())).max().unwrap_or(0);
-        self.jobs = jobs.iter().map(|job| (job.job.clone(), job.by.clone())).collect();
     }
 
     fn prefixed(&self, prefix: &str, line: Line) -> Line {
@@ -69,15 +64,16 @@ impl LineFormatter {
         Line::new().toned(Tone::Faint, prefix).then(" ").and(line)
     }
 
-    fn job(&self, job: &JobId, what: &JobEvent) -> Option<Line> {
+    fn job(&self, what: &JobEvent) -> Option<Line> {
         let line = match what {
-            JobEvent::BuildStarted => match self.jobs.get(job) {
-                Some(JobSource::Engine { engine, execution: Execution::Native }) => format!("building on {engine}"),
-                Some(JobSource::Engine { engine, execution: Execution::Emulated }) => {
-                    format!("building on {engine}, emulated")
-                }
-                Some(JobSource::Copy { .. }) | None => "building".to_owned(),
-            },
+            JobEvent::BuildStarted { engine, execution: Execution::Native } => format!("building on {engine}"),
+            JobEvent::BuildStarted { engine, execution: Execution::Emulated } => {
+                format!("building on {engine}, emulated")
+            }
+            JobEvent::Moved { from, reason } => {
+                let moved = Line::new().toned(Tone::Warning, format!("moved away from engine {from}:"));
+                return Some(moved.then(format!(" {reason}")));
+            }
             JobEvent::StepStarted { step } => return Some(Line::new().toned(Tone::Strong, step)),
             // The ending shows the reason.
             JobEvent::StepEnded { step, error: Some(_), .. } => {
@@ -221,7 +217,7 @@ pub(crate) fn warning(warning: &Warning) -> Vec<Line> {
 #[cfg(test)]
 mod tests {
     use super::super::hostile;
-    use super::super::script::{job, started};
+    use super::super::script::{begun, job, started};
     use super::*;
     use crate::cli::terminal::style::Color;
 
@@ -244,7 +240,8 @@ mod tests {
         let mut words = LineFormatter::default();
         let Event::Started { images, mut jobs } = started() else { panic!("it is the start") };
         jobs[1].job = job("部品", "linux/arm64");
-        let events = jobs.iter().map(|one| (one.job.clone(), JobEvent::BuildStarted)).collect::<Vec<_>>();
+        let begin = |one: &PlannedJob| (one.job.clone(), begun(one.job.platform.architecture()));
+        let events = jobs.iter().map(begin).collect::<Vec<_>>();
         words.lines(&Event::Started { images, jobs });
         let lines = events.into_iter().flat_map(|(job, what)| words.lines(&Event::Job { job, what }));
         let lines: Vec<_> = lines.map(|line| line.render(Color::Off)).collect();

@@ -121,9 +121,15 @@ impl Rows {
 impl Row {
     fn event(&mut self, at: Duration, what: &JobEvent) {
         match what {
-            JobEvent::BuildStarted => {
+            JobEvent::BuildStarted { .. } => {
                 self.state = State::Active;
                 self.does("building", at);
+            }
+            JobEvent::Moved { .. } => {
+                self.state = State::Waiting;
+                self.steps.clear();
+                self.log.clear();
+                self.does("moving to another engine", at);
             }
             JobEvent::StepStarted { step } => {
                 self.steps.push((step.to_string(), at));
@@ -212,7 +218,7 @@ fn elapsed(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::hostile;
-    use super::super::script::{job, on, started, step};
+    use super::super::script::{begun, job, on, started, step};
     use super::*;
     use crate::cli::terminal::style::Color;
 
@@ -241,7 +247,7 @@ mod tests {
         let mut rows = Rows::default();
         rows.event(Duration::ZERO, &started());
         for (platform, name) in [("linux/amd64", "RUN make"), ("linux/arm64", "RUN 部品を作る 🦀")] {
-            rows.event(Duration::ZERO, &on("hello", platform, JobEvent::BuildStarted));
+            rows.event(Duration::ZERO, &on("hello", platform, begun(platform)));
             rows.event(Duration::ZERO, &on("hello", platform, step(name)));
         }
         rows.rows[1].label = "部品 linux/arm64".into();

@@ -67,6 +67,12 @@ pub(crate) fn started() -> Event {
     }
 }
 
+/// The start of a build where [`started`] planned it.
+pub(crate) fn begun(platform: &str) -> JobEvent {
+    let execution = if platform.ends_with("arm64") { Execution::Emulated } else { Execution::Native };
+    JobEvent::BuildStarted { engine: "default".into(), execution }
+}
+
 pub(crate) fn step(name: &str) -> JobEvent {
     JobEvent::StepStarted { step: name.into() }
 }
@@ -135,8 +141,8 @@ pub(crate) fn success() -> Script {
                 hint: Some("name an engine of that platform under `engines:`".into()),
             }),
         ),
-        (10, hello("amd64", JobEvent::BuildStarted)),
-        (10, hello("arm64", JobEvent::BuildStarted)),
+        (10, hello("amd64", begun("amd64"))),
+        (10, hello("arm64", begun("arm64"))),
         (20, hello("amd64", step("[1/3] FROM scratch"))),
         (30, hello("amd64", step_ended("[1/3] FROM scratch", true, 0.0, None))),
         (40, hello("arm64", step("[2/3] RUN make"))),
@@ -163,7 +169,7 @@ pub(crate) fn success() -> Script {
 pub(crate) fn unchanged() -> Script {
     let mut script = vec![(0, started())];
     for arch in ["amd64", "arm64"] {
-        script.push((10, hello(arch, JobEvent::BuildStarted)));
+        script.push((10, hello(arch, begun(arch))));
         script.push((110, built(arch, 0.1, 3, 0)));
         script.extend(pushed(120, arch, 0));
     }
@@ -178,8 +184,8 @@ pub(crate) fn unchanged() -> Script {
 pub(crate) fn failed() -> Script {
     let mut script = vec![
         (0, started()),
-        (10, hello("amd64", JobEvent::BuildStarted)),
-        (10, hello("arm64", JobEvent::BuildStarted)),
+        (10, hello("amd64", begun("amd64"))),
+        (10, hello("arm64", begun("arm64"))),
         (20, hello("amd64", line("only arm64 is to blame"))),
         (2010, built("amd64", 2.0, 1, 20_480)),
     ];
@@ -221,8 +227,8 @@ pub(crate) fn interrupted() -> Script {
     let to = tag("hello:1.0-amd64");
     vec![
         (0, started()),
-        (10, hello("amd64", JobEvent::BuildStarted)),
-        (10, hello("arm64", JobEvent::BuildStarted)),
+        (10, hello("amd64", begun("amd64"))),
+        (10, hello("arm64", begun("arm64"))),
         (2010, built("amd64", 2.0, 3, 0)),
         (2020, hello("amd64", JobEvent::PushStarted { to })),
         (
@@ -247,7 +253,7 @@ pub(crate) fn interrupted() -> Script {
 pub(crate) fn half_published() -> Script {
     let mut script = vec![(0, started())];
     for arch in ["amd64", "arm64"] {
-        script.push((10, hello(arch, JobEvent::BuildStarted)));
+        script.push((10, hello(arch, begun(arch))));
         script.push((1010, built(arch, 1.0, 0, 0)));
         script.extend(pushed(1020, arch, 1));
     }

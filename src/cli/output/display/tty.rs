@@ -168,7 +168,7 @@ fn is_kept(event: &Event) -> bool {
     };
     !matches!(
         what,
-        JobEvent::BuildStarted
+        JobEvent::BuildStarted { .. }
             | JobEvent::StepStarted { .. }
             | JobEvent::Log { .. }
             | JobEvent::PushStarted { .. }
@@ -225,7 +225,7 @@ mod tests {
 
     use polyarch::run::{Destination, Execution, JobSource, PlannedImage, PlannedJob, Transfer};
 
-    use super::super::script::{Script, failed, job, on, play, report, started, step, success, tag, wide};
+    use super::super::script::{Script, begun, failed, job, on, play, report, started, step, success, tag, wide};
     use super::*;
 
     /// A terminal in memory.
@@ -264,8 +264,8 @@ mod tests {
         let log = |line: &str| JobEvent::Log { line: line.into() };
         vec![
             (0, started()),
-            (0, on("hello", "linux/amd64", JobEvent::BuildStarted)),
-            (100, on("hello", "linux/arm64", JobEvent::BuildStarted)),
+            (0, on("hello", "linux/amd64", begun("amd64"))),
+            (100, on("hello", "linux/arm64", begun("arm64"))),
             (200, on("hello", "linux/amd64", step("[2/5] RUN make all install"))),
             (300, on("hello", "linux/arm64", log("cc -O2 -Wall -o hello hello.c util.c"))),
             (400, on("hello", "linux/amd64", progress)),
@@ -329,7 +329,7 @@ mod tests {
             .map(|id| PlannedImage { image: id.image.clone(), tags: Vec::new(), copies: Vec::new() })
             .collect();
         let mut script = vec![(0, Event::Started { images, jobs: ids.iter().map(planned).collect() })];
-        script.extend(ids[..20].iter().map(|id| (0, on(&id.image, "linux/amd64", JobEvent::BuildStarted))));
+        script.extend(ids[..20].iter().map(|id| (0, on(&id.image, "linux/amd64", begun("amd64")))));
         let (mut tty, term) = tty(8, 60);
         play(&script, &mut tty);
         tty.tick(Duration::from_secs(5));

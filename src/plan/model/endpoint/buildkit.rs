@@ -8,6 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::host::{EngineHost, EngineHostError};
+use super::tls::{EngineTls, TlsHost};
 use crate::oci::Platform;
 
 /// The way to a BuildKit without a Docker Engine.
@@ -136,6 +137,19 @@ impl BuildKitHost {
     #[must_use]
     pub fn has_scheme_of(text: &str) -> bool {
         ["docker-container://", "podman-container://", "kube-pod://"].iter().any(|scheme| text.starts_with(scheme))
+    }
+
+    /// The same BuildKit with TLS.
+    ///
+    /// # Errors
+    /// The address is not `tcp://HOST:PORT`.
+    pub(in crate::plan) fn with_tls(self, tls: EngineTls) -> Result<Self, EngineHostError> {
+        match self {
+            Self::Direct(EngineHost::Tcp { host, port }) => {
+                Ok(Self::Direct(EngineHost::Tls(TlsHost { host, port, tls })))
+            }
+            _ => Err(EngineHostError::NoTls),
+        }
     }
 
     /// Whether no other machine can read the connection.

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::docker_context::DockerContext;
 use super::ssh::SshHost;
+use super::tls::{EngineTls, TlsHost};
 
 /// The way to an engine.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -19,10 +21,16 @@ pub enum EngineHost {
         /// The port. The default is 2375, as in the docker CLI.
         port: u16,
     },
+    /// `tcp://HOST:PORT` with TLS.
+    #[doc(hidden)]
+    Tls(TlsHost),
     /// `ssh://[USER@]HOST[:PORT][/SOCKET]`: an engine on another machine, through that machine's docker CLI.
     Ssh(SshHost),
     /// A program and its arguments. Its standard input and output are the connection.
     Command(Vec<String>),
+    /// The engine of a docker context. The program replaces it by the address in the context before it connects.
+    #[doc(hidden)]
+    Context(DockerContext),
 }
 
 /// Why a string is not an engine's host.
@@ -40,6 +48,9 @@ pub enum EngineHostError {
         "an ssh host has the form ssh://[USER@]HOST[:PORT][/SOCKET], without a password and without other characters"
     )]
     Ssh,
+    /// TLS for another address than `tcp://HOST[:PORT]`.
+    #[error("TLS is only for an engine at tcp://HOST[:PORT]")]
+    NoTls,
     /// Not an address of BuildKit.
     #[error(
         "an address of BuildKit has the form unix:///path/to.sock, tcp://host:port, ssh://user@host, \
@@ -58,6 +69,7 @@ impl EngineHostError {
             Self::Ssh => {
                 Some("write settings such as a jump host or a key into ~/.ssh/config, under the name of the host")
             }
+            Self::NoTls => Some("remove `tls`: a socket, ssh or a program protects the connection itself"),
             Self::NotYet(_) | Self::Form => Some("use unix:///path/to.sock, tcp://host:port or ssh://user@host"),
             Self::BuildKit => {
                 Some("write such an address, as in kube-pod://buildkitd-0?namespace=ci; a TCP address needs its port")
@@ -71,12 +83,28 @@ impl EngineHost {
     /// The default port of plain TCP.
     const DEFAULT_PORT: u16 = 2375;
 
-    /// Whether no other machine can read the connection: a socket, ssh, a program, or exactly a loopback name or address.
-    /// Over plain TCP to any other host, anyone on the network could control the engine.
+    /// The engine at `tcp://HOST[:PORT]` with TLS. The default port is 2376, as it is registered for Docker.
+    ///
+    /// # Errors
+    /// The text is another address.
+    #[doc(hidden)]
+    pub fn with_tls(text: &str, tls: EngineTls) -> Result<Self, EngineHostError> {
+        match text.strip_prefix("tcp://") {
+            Some(authority) => {
+                let (host, port) = authority_of(authority)?;
+                Ok(Self::Tls(TlsHost { host, port: port.unwrap_or(TlsHost::DEFAULT_PORT), tls }))
+            }
+            // An address with an error of its own gets its own message.
+            None => text.parse::<Self>().and(Err(EngineHostError::NoTls)),
+        }
+    }
+
+    /// Whether no other machine can read the connection: a socket, TLS, ssh, a program, or exactly a loopback name or
+    /// address. Over plain TCP to any other host, anyone on the network could control the engine.
     #[must_use]
     pub fn is_private(&self) -> bool {
         match self {
-            Self::Unix(_) | Self::Ssh(_) | Self::Command(_) => true,
+            Self::Unix(_) | Self::Tls(_) | Self::Ssh(_) | Self::Command(_) | Self::Context(_) => true,
             Self::Tcp { host, .. } => is_loopback(host),
         }
     }
@@ -86,8 +114,8 @@ impl EngineHost {
     pub fn is_on_this_machine(&self) -> bool {
         match self {
             Self::Unix(_) => true,
-            Self::Tcp { host, .. } => is_loopback(host),
-            Self::Ssh(_) | Self::Command(_) => false,
+            Self::Tcp { host, .. } | Self::Tls(TlsHost { host, .. }) => is_loopback(host),
+            Self::Ssh(_) | Self::Command(_) | Self::Context(_) => false,
         }
     }
 }
@@ -99,7 +127,10 @@ impl FromStr for EngineHost {
         let (scheme, rest) = text.split_once("://").ok_or(EngineHostError::Form)?;
         match scheme {
             "unix" if rest.starts_with('/') && !rest.contains('\0') => Ok(Self::Unix(rest.into())),
-            "tcp" => tcp(rest.strip_suffix('/').unwrap_or(rest)),
+            "tcp" => {
+                let (host, port) = authority_of(rest)?;
+                Ok(Self::Tcp { host, port: port.unwrap_or(Self::DEFAULT_PORT) })
+            }
             "ssh" => SshHost::read(rest).map(Self::Ssh).ok_or(EngineHostError::Ssh),
             "https" | "http" | "npipe" | "fd" => Err(EngineHostError::NotYet(scheme.to_owned())),
             _ => Err(EngineHostError::Form),
@@ -111,35 +142,42 @@ fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-fn tcp(authority: &str) -> Result<EngineHost, EngineHostError> {
+/// Reads `HOST[:PORT][/]`.
+fn authority_of(text: &str) -> Result<(String, Option<u16>), EngineHostError> {
+    let authority = text.strip_suffix('/').unwrap_or(text);
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !authority.ends_with(']') => (host, Some(port)),
         _ => (authority, None),
     };
     let port = match port {
-        Some(port) if port.bytes().all(|b| b.is_ascii_digit()) => port.parse().map_err(|_| EngineHostError::Form)?,
+        Some(port) if port.bytes().all(|b| b.is_ascii_digit()) => {
+            Some(port.parse().map_err(|_| EngineHostError::Form)?)
+        }
         Some(_) => return Err(EngineHostError::Form),
-        None => EngineHost::DEFAULT_PORT,
+        None => None,
     };
     let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     let valid = match address {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
         None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)),
     };
-    if !valid || port == 0 {
+    if !valid || port == Some(0) {
         return Err(EngineHostError::Form);
     }
-    Ok(EngineHost::Tcp { host: address.unwrap_or(host).to_owned(), port })
+    Ok((address.unwrap_or(host).to_owned(), port))
 }
 
 impl fmt::Display for EngineHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unix(path) => write!(f, "unix://{}", path.display()),
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "tcp://[{host}]:{port}"),
-            Self::Tcp { host, port } => write!(f, "tcp://{host}:{port}"),
+            Self::Tcp { host, port } | Self::Tls(TlsHost { host, port, .. }) if host.contains(':') => {
+                write!(f, "tcp://[{host}]:{port}")
+            }
+            Self::Tcp { host, port } | Self::Tls(TlsHost { host, port, .. }) => write!(f, "tcp://{host}:{port}"),
             Self::Ssh(host) => host.fmt(f),
             Self::Command(argv) => write!(f, "`{}`", argv.join(" ")),
+            Self::Context(name) => write!(f, "docker context {name}"),
         }
     }
 }
@@ -169,6 +207,23 @@ mod tests {
             let host: EngineHost = written.parse().unwrap();
             assert_eq!((host.to_string().as_str(), host.is_private()), (meant, local));
         }
+    }
+
+    #[test]
+    fn tls_is_only_for_tcp_and_has_its_own_port() {
+        let read = |text: &str| EngineHost::with_tls(text, EngineTls::default());
+        for (written, meant) in [
+            ("tcp://10.0.0.5", "tcp://10.0.0.5:2376"),
+            ("tcp://builder.example:1/", "tcp://builder.example:1"),
+            ("tcp://[::1]", "tcp://[::1]:2376"),
+        ] {
+            let host = read(written).unwrap();
+            assert_eq!((host.to_string().as_str(), host.is_private()), (meant, true));
+        }
+        assert_eq!(read("unix:///run/docker.sock"), Err(EngineHostError::NoTls));
+        assert_eq!(read("ssh://h"), Err(EngineHostError::NoTls));
+        assert_eq!(read("tcp://a:0"), Err(EngineHostError::Form));
+        assert_eq!(read("ssh://-h"), Err(EngineHostError::Ssh));
     }
 
     #[test]

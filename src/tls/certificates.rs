@@ -1,4 +1,4 @@
-//! The certificates of one registry: authorities that polyarch trusts for it, and the certificate that polyarch shows.
+//! The certificates of one server: authorities that polyarch trusts for it, and the certificate that polyarch shows.
 
 use std::fmt;
 use std::fs::File;
@@ -15,16 +15,16 @@ use rustls::sign::CertifiedKey;
 /// The largest certificate file that polyarch reads, in bytes.
 const MAX_FILE: u64 = 1 << 20;
 
-/// The certificates of one registry, read and parsed (PEM, RFC 7468). No private key is ever printed.
+/// The certificates of one registry or engine, read and parsed (PEM, RFC 7468). No private key is ever printed.
 #[derive(Clone, Default)]
 pub struct Certificates {
-    pub(super) authorities: Vec<CertificateDer<'static>>,
-    pub(in crate::registry) client: Option<Arc<CertifiedKey>>,
+    pub(crate) authorities: Vec<CertificateDer<'static>>,
+    pub(crate) client: Option<Arc<CertifiedKey>>,
 }
 
 impl Certificates {
-    /// Trusts the authorities in `pem` for this registry, in addition to the system's. A server may also use one of
-    /// these certificates as its own, as `openssl req -x509` creates them.
+    /// Trusts the authorities in `pem` for this server. The server may also use one of these certificates as its own, as
+    /// `openssl req -x509` creates them.
     ///
     /// # Errors
     /// The text has no certificate, or polyarch cannot read one of them.
@@ -33,7 +33,7 @@ impl Certificates {
         Ok(())
     }
 
-    /// Shows the certificate in `pem` and its chain to this registry's host. An `https://` proxy that asks for a
+    /// Shows the certificate in `pem` and its chain to this server. An `https://` proxy of a registry that asks for a
     /// certificate gets it, too, because the HTTP client has one TLS configuration for both.
     ///
     /// # Errors
