@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
@@ -40,6 +40,8 @@ fn held_by_a_child() {
 struct Holder {
     child: Child,
     address: SocketAddr,
+    /// The child would end if it wrote to a closed pipe. It writes a line after a minute.
+    _output: BufReader<ChildStdout>,
 }
 
 impl Holder {
@@ -59,9 +61,10 @@ impl Holder {
     fn run(mut command: Command, dir: &Path) -> Self {
         command.args(["--exact", "embedded_registry::held_by_a_child", "--nocapture"]).env(HOLD, dir);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut lines = output.by_ref().lines().map_while(Result::ok);
         let address = lines.find_map(|line| line.split("HOLDING ").nth(1)?.parse().ok());
-        Self { address: address.expect("the child says where it listens"), child }
+        Self { address: address.expect("the child says where it listens"), child, _output: output }
     }
 
     fn peer(&self, name: &str) -> Peer {

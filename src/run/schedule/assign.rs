@@ -34,8 +34,10 @@ pub(in crate::run) enum Sharing {
 /// 4. an engine that lists the platform
 ///
 /// Among equal engines, all may get the build if the run shares its jobs, and the image's name decides which of them is
-/// the first. Otherwise the engine with the fewest jobs for its slots gets the build. If that is equal too, the first
-/// engine of the plan gets it.
+/// the first. Among the pods of one entry, only the first gets it, unless that pod is lost.
+///
+/// Otherwise the engine with the fewest jobs for its slots gets the build. If that is equal too, the first engine of the
+/// plan gets it.
 ///
 /// # Errors
 /// Every job that no engine may build.
@@ -63,7 +65,7 @@ pub(in crate::run) fn assign(
                 Sharing::Free => in_order(&id.image, &able, engines),
                 Sharing::Fixed => fixed(&id.image, &able, engines, &load).into_iter().collect(),
             };
-            let Some(&Place { engine, execution }) = places.first() else {
+            let Some(&Place { engine, execution, .. }) = places.first() else {
                 errors.push(no_engine(id, &job, engines));
                 continue;
             };
@@ -76,8 +78,9 @@ pub(in crate::run) fn assign(
 
 /// The engines that take `job`. If some of them support all features of the job, only these.
 fn able(job: &Job<Build>, engines: &[Candidate<'_>]) -> Vec<Place> {
-    let taking =
-        asked(job, engines).filter_map(|(engine, one)| Some(Place { engine, execution: one.takes(job).ok()? }));
+    let entry = |one: &Candidate<'_>| engines.iter().position(|other| other.name == one.name);
+    let taking = asked(job, engines)
+        .filter_map(|(engine, one)| Some(Place { engine, entry: entry(one)?, execution: one.takes(job).ok()? }));
     let lacks = |place: &Place| !engines[place.engine].facts.lacks(&job.work.spec, job.arch_tags).is_empty();
     let (lacking, able): (Vec<_>, Vec<_>) = taking.partition(lacks);
     if able.is_empty() { lacking } else { able }

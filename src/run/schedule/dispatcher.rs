@@ -84,12 +84,17 @@ impl Dispatcher {
 
     /// The best engines among `places` that are not lost: all native ones, or else all others. If all are lost, the
     /// best of them: a lost engine may come back.
+    ///
+    /// Only the first pod of an entry counts, so an image stays at the pod that has its cache.
     fn best<'a>(&'a self, places: &'a [Place]) -> impl Iterator<Item = Place> + 'a {
         let is_lost = |place: &Place| self.engines[place.engine].trust == Trust::Lost;
         let all_lost = places.iter().all(is_lost);
         let left = move |place: &&Place| all_lost || !is_lost(place);
         let execution = places.iter().find(left).map(|place| place.execution);
-        places.iter().filter(left).filter(move |place| Some(place.execution) == execution).copied()
+        let best = move |place: &&Place| left(place) && Some(place.execution) == execution;
+        let is_first =
+            move |place: &&Place| places.iter().filter(best).find(|one| one.entry == place.entry) == Some(*place);
+        places.iter().filter(best).filter(is_first).copied()
     }
 
     /// Notes that a job left its slot of `engine`.
@@ -134,11 +139,11 @@ mod tests {
     use crate::run::event::Execution;
 
     fn native(engines: &[usize]) -> Vec<Place> {
-        engines.iter().map(|engine| Place { engine: *engine, execution: Execution::Native }).collect()
+        engines.iter().map(|engine| Place { engine: *engine, entry: *engine, execution: Execution::Native }).collect()
     }
 
     fn emulated(engine: usize) -> Place {
-        Place { engine, execution: Execution::Emulated }
+        Place { engine, entry: engine, execution: Execution::Emulated }
     }
 
     /// All jobs that get a slot now, with their engines.
@@ -167,6 +172,23 @@ mod tests {
         assert_eq!(dispatched(&mut dispatcher), [(0, 0)]);
         assert!(dispatcher.lose(0) && !dispatcher.lose(0));
         assert_eq!(dispatched(&mut dispatcher), [(1, 1)]);
+    }
+
+    #[test]
+    fn image_waits_for_its_pod_unless_the_pod_is_lost() {
+        let mut dispatcher = Dispatcher::new([1, 1, 1].into_iter());
+        let places = || {
+            let mut places = native(&[0, 1, 2]);
+            places[1].entry = 0;
+            places
+        };
+        for job in 0..3 {
+            dispatcher.wait(JobNumber(job), places());
+        }
+        // Engine 2 is an entry of its own. Pod 1 stays idle.
+        assert_eq!(dispatched(&mut dispatcher), [(0, 0), (1, 2)]);
+        dispatcher.lose(0);
+        assert_eq!(dispatched(&mut dispatcher), [(2, 1)]);
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub(in crate::run) struct ScheduledBuild {
 pub(in crate::run) struct Place {
     /// The engine's number in the list of engines, from 0.
     pub(in crate::run) engine: usize,
+    /// The number of the first engine that comes from the same entry of the plan. The pods of an entry have it in common.
+    pub(in crate::run) entry: usize,
     /// Whether the engine's processor runs the platform.
     pub(in crate::run) execution: Execution,
 }
@@ -109,7 +111,7 @@ impl Schedule {
 impl ScheduledBuild {
     /// The same build on each engine that may do it. The best one comes first.
     pub(in crate::run) fn at_all_places(&self) -> impl Iterator<Item = Self> {
-        self.places.iter().map(|Place { engine, execution }| Self {
+        self.places.iter().map(|Place { engine, execution, .. }| Self {
             engine: *engine,
             execution: *execution,
             ..self.clone()
