@@ -128,7 +128,7 @@ const SPAWNERS: &[(&str, &str)] = &[
     ("src/cli/output/fanout.rs", "the display blocks with its terminal: its thread is waited for, but not for ever"),
     ("src/cli/terminal/signals.rs", "aborted by the guard that main holds while a command runs"),
     ("src/cli/terminal/stderr.rs", "blocks with its terminal: what it writes is waited for, but not for ever"),
-    ("src/engine/rest.rs", "drives one REST connection, and ends with its response"),
+    ("src/engine/lines.rs", "drives one REST connection, and ends when neither a response nor the client needs it"),
 ];
 const SPAWNS: &[[&str; 2]] =
     &[["tokio", "spawn"], ["task", "spawn"], ["task", "spawn_local"], ["thread", "spawn"], ["thread", "Builder"]];

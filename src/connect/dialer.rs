@@ -85,6 +85,11 @@ impl Dialer {
         }
     }
 
+    /// Whether a new connection starts programs, which take longer than a short request.
+    pub(crate) fn starts_programs(&self) -> bool {
+        matches!(self.way, Way::Ssh(_) | Way::Program(_))
+    }
+
     /// A new connection.
     pub(crate) async fn connect(&self) -> io::Result<Connection> {
         within_limit(self.stream()).await.map(Connection)
@@ -94,6 +99,9 @@ impl Dialer {
     /// A server of TLS may refuse the certificate of this client after the handshake, so the engine must answer there, too.
     pub(crate) async fn prove(&self) -> io::Result<()> {
         within_limit(async {
+            if let Way::Ssh(ssh) = &self.way {
+                return ssh.log_in().await;
+            }
             match self.stream().await? {
                 Stream::Program(mut program) => program.prove(Server::DockerEngine).await,
                 Stream::Tls(mut stream) => stream.prove(Server::DockerEngine).await,

@@ -8,11 +8,10 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::error::ConnectError;
+use super::ping::SETTINGS;
 
 /// The bytes that decide whether the other end speaks HTTP/2: the head of the first frame (RFC 9113, 4.1).
 const HEAD: usize = 9;
-/// The type of the frame that a server sends first (RFC 9113, 3.4 and 6.5).
-const SETTINGS: u8 = 4;
 
 /// The reason of the last failure, which all connections of a dialer share.
 #[derive(Debug, Clone, Default)]

@@ -9,6 +9,8 @@ const PING: &[u8] = b"GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n";
 /// The beginning of a connection over HTTP/2, with an empty frame of settings (RFC 9113, 3.4). BuildKit answers with its
 /// own settings.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+/// The type of the frame that a server sends first (RFC 9113, 3.4 and 6.5).
+pub(super) const SETTINGS: u8 = 4;
 
 /// The program at the other end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,8 +45,7 @@ pub(super) async fn ping(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), ser
     }
     let is_proof = match server {
         Server::DockerEngine => answer == *b"HTTP/1.",
-        // The type of the frame is settings.
-        Server::BuildKit => answer[3] == 4,
+        Server::BuildKit => answer[3] == SETTINGS,
     };
     Ok(if is_proof { Answer::Proof } else { Answer::Other(answer) })
 }

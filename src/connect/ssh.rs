@@ -11,7 +11,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use super::commands;
 use super::ping::Server;
@@ -23,8 +23,8 @@ use crate::random;
 /// The master has one of them.
 const STREAMS: usize = 8;
 /// How many streams polyarch opens before it needs them. A stream starts a program on both machines, which takes longer
-/// than most requests.
-const SPARES: usize = 2;
+/// than most requests. More of them would slow each other down.
+const SPARES: usize = 1;
 /// Options of every `ssh`: no questions, and nothing of the user's configuration that is not about the way to the host.
 /// The options before `ConnectTimeout` end a connection to a host that vanished.
 const OPTIONS: &[&str] = &[
@@ -81,25 +81,44 @@ impl Ssh {
         Self { host, server, open: Mutex::default() }
     }
 
+    /// Logs in, unless a login has room for another stream. A login proves the engine.
+    pub(super) async fn log_in(&self) -> io::Result<()> {
+        let mut open = self.open().await;
+        drop(open.share(&self.host, self.server).await?);
+        self.prepare(&mut open);
+        Ok(())
+    }
+
     /// Opens a stream to the engine. It logs in only if no login has room for another stream.
     pub(super) async fn connect(&self) -> io::Result<SshStream> {
-        // One login after the other: a second stream waits, and then shares the login.
-        let mut open = self.open.lock().await;
-        open.masters.retain_mut(|master| master.session.runs());
-        open.spares.retain_mut(|spare| spare.program.runs());
+        let mut open = self.open().await;
         let stream = if let Some(spare) = open.spares.pop_front() {
             spare
         } else {
             let share = open.share(&self.host, self.server).await?;
             self.stream(share)?
         };
+        self.prepare(&mut open);
+        Ok(stream)
+    }
+
+    /// The logins and streams that still run. One caller has them at a time: a second one waits, and then shares the
+    /// login.
+    async fn open(&self) -> MutexGuard<'_, Open> {
+        let mut open = self.open.lock().await;
+        open.masters.retain_mut(|master| master.session.runs());
+        open.spares.retain_mut(|spare| spare.program.runs());
+        open
+    }
+
+    /// Starts the streams for the next callers.
+    fn prepare(&self, open: &mut Open) {
         while open.spares.len() < SPARES
             && let Some(share) = open.masters.iter().find_map(Master::share)
             && let Ok(spare) = self.stream(share)
         {
             open.spares.push_back(spare);
         }
-        Ok(stream)
     }
 
     /// Starts a stream on a share of a login.

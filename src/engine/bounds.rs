@@ -1,11 +1,12 @@
 //! Limits for an engine's answers over HTTP/1.1. bollard keeps a whole answer in memory, and each line of a stream
 //! until the line ends.
 //!
-//! The limits apply to the connection, because bollard accepts only its own body type. One connection carries one
-//! request.
+//! The limits apply to the connection, because bollard accepts only its own body type. A connection carries one request
+//! after the other, and each answer has its own limits.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -37,12 +38,29 @@ impl AnswerKind {
 /// A connection that fails when the answer is too long.
 pub(super) struct Bounded<C> {
     connection: C,
-    meter: Meter,
+    limits: Limits,
 }
 
+/// The limits of the answer that a connection carries at the moment.
+#[derive(Debug, Clone)]
+pub(super) struct Limits(Arc<Mutex<Meter>>);
+
 impl<C> Bounded<C> {
-    pub(super) fn new(connection: C, answer: AnswerKind) -> Self {
-        Self { connection, meter: Meter { answer, place: Position::Head(Vec::new()), document: 0, line: 0 } }
+    /// The connection, and the limits of its answers.
+    pub(super) fn new(connection: C) -> (Self, Limits) {
+        let limits = Limits(Arc::new(Mutex::new(Meter::of(AnswerKind::Document))));
+        (Self { connection, limits: limits.clone() }, limits)
+    }
+}
+
+impl Limits {
+    /// Sets the kind of the next answer. The answer before it has ended.
+    pub(super) fn expect(&self, answer: AnswerKind) {
+        *self.meter() = Meter::of(answer);
+    }
+
+    fn meter(&self) -> MutexGuard<'_, Meter> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -50,7 +68,7 @@ impl<C: AsyncRead + Unpin> AsyncRead for Bounded<C> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.connection).poll_read(cx, buffer))?;
-        Poll::Ready(self.meter.count(&buffer.filled()[before..]))
+        Poll::Ready(self.limits.meter().count(&buffer.filled()[before..]))
     }
 }
 
@@ -96,6 +114,10 @@ struct Meter {
 }
 
 impl Meter {
+    fn of(answer: AnswerKind) -> Self {
+        Self { answer, place: Position::Head(Vec::new()), document: 0, line: 0 }
+    }
+
     fn count(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while let Some((first, rest)) = bytes.split_first() {
             match &mut self.place {
@@ -207,13 +229,9 @@ mod tests {
 
     use super::*;
 
-    fn meter(answer: AnswerKind) -> Meter {
-        Bounded::new((), answer).meter
-    }
-
     /// The result for an answer that arrives in parts of this many bytes.
     fn told(answer: AnswerKind, bytes: &[u8], parts: usize) -> Result<(), String> {
-        let mut meter = meter(answer);
+        let mut meter = Meter::of(answer);
         bytes.chunks(parts).try_for_each(|part| meter.count(part)).map_err(|error| error.to_string())
     }
 
@@ -276,7 +294,7 @@ mod tests {
             parts in 1_usize..9,
         ) {
             for answer in [AnswerKind::Document, AnswerKind::Lines] {
-                let (mut whole, mut cut) = (meter(answer), meter(answer));
+                let (mut whole, mut cut) = (Meter::of(answer), Meter::of(answer));
                 whole.count(bytes.as_bytes()).unwrap();
                 bytes.as_bytes().chunks(parts).for_each(|part| cut.count(part).unwrap());
                 prop_assert_eq!(format!("{whole:?}"), format!("{cut:?}"));

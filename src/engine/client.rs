@@ -75,8 +75,7 @@ impl Engine {
         // This connects by hand first, because the REST client hides the reason of a failure too deep for a hint.
         dialer.prove().await.map_err(EngineErrorKind::Connect)?;
         let docker = rest::client(&dialer).map_err(classify)?;
-        // The requests run at the same time, because older engines start programs to answer each of them.
-        let facts = Box::pin(within(ANSWER, facts(&docker)));
+        let facts = Box::pin(within(ANSWER, facts(&docker, &dialer)));
         let connecting =
             async { buildkit::connect("docker", dial_buildkit(&dialer)).await.map_err(EngineErrorKind::from) };
         let control = Box::pin(async { Ok::<_, EngineErrorKind>(within(ANSWER, connecting).await) });
@@ -198,8 +197,15 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-async fn facts(docker: &Docker) -> Result<EngineFacts, EngineErrorKind> {
-    let (version, info) = tokio::try_join!(docker.version(), docker.info()).map_err(classify)?;
+async fn facts(docker: &Docker, dialer: &Dialer) -> Result<EngineFacts, EngineErrorKind> {
+    let (version, info) = if dialer.starts_programs() {
+        // One connection carries both requests.
+        let version = docker.version().await.map_err(classify)?;
+        (version, docker.info().await.map_err(classify)?)
+    } else {
+        // The requests run at the same time, because older engines start programs to answer each of them.
+        tokio::try_join!(docker.version(), docker.info()).map_err(classify)?
+    };
     EngineFacts::of(&version, &info).map_err(EngineErrorKind::NoBuildKit)
 }
 

@@ -10,6 +10,7 @@ mod build;
 mod client;
 mod error;
 mod facts;
+mod lines;
 mod naming;
 mod pods;
 mod pull;

@@ -1,16 +1,15 @@
 //! The engine's REST API: bollard over polyarch's dialer, and the meaning of bollard's errors.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::{BollardRequest, Docker};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Uri, header::HOST};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 
-use super::bounds::{AnswerKind, Bounded};
 use super::error::EngineErrorKind;
+use super::lines::Lines;
 use crate::connect::Dialer;
 use crate::text::innermost;
 
@@ -20,18 +19,12 @@ pub(super) const ANSWER: Duration = Duration::from_secs(10);
 /// long.
 const BOLLARD_TIMEOUT_SECONDS: u64 = 24 * 60 * 60;
 
-/// bollard over polyarch's dialer, with a new connection for each request.
+/// bollard over polyarch's dialer.
 pub(super) fn client(dialer: &Dialer) -> Result<Docker, bollard::errors::Error> {
-    let dialer = dialer.clone();
+    let lines = Arc::new(Lines::new(dialer.clone()));
     let transport = move |request: BollardRequest| {
-        let dialer = dialer.clone();
-        async move {
-            let connection = Bounded::new(dialer.connect().await?, AnswerKind::of(request.uri().path()));
-            let (mut sender, connection) = http1::handshake(TokioIo::new(connection)).await?;
-            // This task drives the response's body. It ends with the body, or when the response is dropped.
-            tokio::spawn(connection);
-            Ok(sender.send_request(origin_form(request)).await?)
-        }
+        let lines = lines.clone();
+        async move { lines.send(origin_form(request)).await }
     };
     let version = bollard::API_DEFAULT_VERSION;
     let docker =
