@@ -128,3 +128,26 @@ async fn doctor_reports_a_dead_engine_and_a_wrong_clock() {
     // The registry is examined all the same.
     assert!(steps(&found).contains(&"push works".to_owned()), "{found:#}");
 }
+
+#[tokio::test]
+async fn doctor_agrees_with_the_build_about_an_engine_that_is_down() {
+    let world = start(Script::default().runs(&["linux/amd64"])).await;
+    let up = world.engine.host();
+    let plan = |down: &str, platforms: &str| {
+        format!(
+            "engines: {{ up: {{ host: '{up}', platforms: [linux/arm64] }}, down: {{ host: 'unix:///nowhere.sock'{down} }} }}\n{}",
+            HELLO.replace("linux/amd64, linux/arm64", platforms)
+        )
+    };
+    let spared = "linux/amd64, linux/arm64";
+    for (plan, step, code) in [
+        (plan("", spared), "connection unknown", 0),
+        (plan(", required: true", spared), "connection fails", 3),
+        (plan(", platforms: [linux/riscv64]", "linux/riscv64"), "connection unknown", 3),
+    ] {
+        world.plan(&plan);
+        let found = document(&world, code).await;
+        assert!(steps(&found).iter().any(|one| one == step), "{plan}: {found:#}");
+        assert_eq!(world.build().await.code(), code, "{plan}");
+    }
+}

@@ -8,7 +8,7 @@ use super::finding::Observation;
 use super::{engine, registry};
 use crate::engine::Engine;
 use crate::oci::Platform;
-use crate::plan::{EngineSpec, Plan};
+use crate::plan::{EngineNeed, EngineSpec, Plan};
 use crate::run::storage::Registries;
 use crate::run::storage::registry::Registry;
 
@@ -30,13 +30,17 @@ pub async fn checkup(patient: &Patient<'_>) -> Vec<Observation> {
         join_all(registries.all().map(|registry| registry::reach(registry, plan))).await
     };
     let (connected, mut reached) = Box::pin(join(connecting, reaching)).await;
-    let (mut engines, mut found): (Vec<(&EngineSpec, Engine, Duration)>, _) = (Vec::new(), Vec::new());
+    let (mut engines, mut unreached): (Vec<(&EngineSpec, Engine, Duration)>, _) = (Vec::new(), Vec::new());
     for (spec, connected) in patient.engines.iter().zip(connected) {
         match connected {
             Ok((connected, took)) => engines.extend(connected.into_iter().map(|engine| (spec, engine, took))),
-            Err(failed) => found.push(*failed),
+            Err(failed) => unreached.push((spec, *failed)),
         }
     }
+    let is_spared = |spec: &EngineSpec| spec.need == EngineNeed::Optional && !engines.is_empty();
+    let unreached = unreached.into_iter();
+    let mut found: Vec<_> =
+        unreached.map(|(spec, failed)| if is_spared(spec) { failed.left_out() } else { failed }).collect();
     let is_native = |platform: &&Platform| engines.iter().any(|(_, engine, _)| engine.facts().is_native(platform));
     let foreign: Vec<_> = wanted.iter().filter(|platform| !is_native(platform)).collect();
     let examining = engines.iter().map(async |(spec, engine, took)| {

@@ -92,6 +92,13 @@ impl Observation {
         }
     }
 
+    /// The failure of a step that a build may do without. The rehearsal of the build decides.
+    pub(super) fn left_out(self) -> Self {
+        let What::Fails(failure) = self.what else { return self };
+        let what = What::Unknown(format!("{}; a build may run without it", failure.message).into());
+        Self { what, remedy: failure.hint, ..self }
+    }
+
     pub(super) fn remedy(self, remedy: impl Into<Text>) -> Self {
         Self { remedy: Some(remedy.into()), ..self }
     }

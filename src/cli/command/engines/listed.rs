@@ -126,8 +126,13 @@ impl Listed {
             return Some(format!("{name}: {{ builder: {} }}", builder.name));
         }
         let address = address.as_ref().ok().filter(|_| *origin != Origin::Plan)?;
+        if let Origin::Context(context) = origin
+            && address.is_private()
+        {
+            return Some(format!("{name}: {{ context: {context} }}"));
+        }
         if let Endpoint::Docker(EngineHost::Tls(host)) = address {
-            return Some(format!("{name}: {}", with_tls(origin, host)));
+            return Some(format!("{name}: {}", with_tls(host)));
         }
         let key = match address {
             Endpoint::Docker(_) => "host",
@@ -138,11 +143,8 @@ impl Listed {
     }
 }
 
-/// The entry of an engine with TLS: its docker context, or its files.
-fn with_tls(origin: &Origin, host: &TlsHost) -> String {
-    if let Origin::Context(context) = origin {
-        return format!("{{ context: {context} }}");
-    }
+/// The entry of an engine with TLS.
+fn with_tls(host: &TlsHost) -> String {
     let files = host.tls.ca.iter().map(|ca| ("ca", ca));
     let client = host.tls.client.iter().flat_map(|ClientCertificate { cert, key }| [("cert", cert), ("key", key)]);
     let files: Vec<_> = files.chain(client).map(|(name, file)| format!("{name}: \"{}\"", file.display())).collect();

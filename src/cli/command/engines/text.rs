@@ -127,7 +127,7 @@ mod tests {
                 "lines for your plan",
                 "  engines:",
                 "    default: { host: \"tcp://10.0.0.5:2375\", insecure: true }",
-                "    graviton: { host: \"ssh://graviton\" }",
+                "    graviton: { context: graviton }",
                 "    default-2: { host: \"unix:///var/run/docker.sock\" }",
                 "    colima: { host: \"unix:///home/me/.colima/default/docker.sock\" }",
                 "    buildkit: { buildkit: \"unix:///run/buildkit/buildkitd.sock\" }",
