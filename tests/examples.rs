@@ -1,4 +1,4 @@
-//! The files in `examples/ci`: each is YAML, and every command in them is taken with its arguments.
+//! The files in `examples/ci` agree with the crate and with each other. `live/ci.rs` runs them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,17 +8,8 @@ use serde_json::Value;
 
 use crate::support::program::{Home, Run};
 
-const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
-
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/ci")
-}
-
-/// The workflows and what is in them.
-fn workflows() -> Vec<(String, String)> {
-    let files = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
-    let workflows = files.filter(|path| path.file_name().unwrap() != "build.yaml");
-    workflows.map(|path| (path.display().to_string(), fs::read_to_string(&path).unwrap())).collect()
 }
 
 /// A home with the plan of the examples.
@@ -28,42 +19,39 @@ fn home() -> Home {
     home
 }
 
-#[test]
-fn every_example_workflow_is_yaml() {
-    let workflows = workflows();
-    assert_eq!(workflows.len(), 4, "{workflows:?}");
-    for (path, text) in workflows {
-        let parsed: Value = serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
-        assert!(parsed.is_object(), "{path}");
-    }
+/// The text of a file of the repository.
+fn text(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
-#[tokio::test]
-async fn every_command_of_the_example_workflows_is_valid() {
-    let home = home();
-    let command = Regex::new(r"polyarch ((?:build|join|plan)(?: [^)}#\n]|\$\{\{[^}]*\}\})*[^)}#\n]*)").unwrap();
-    let registry = Regex::new(r"\$(CI_REGISTRY_IMAGE|REGISTRY)").unwrap();
-    for (path, text) in workflows() {
-        let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
-        let mut seen = Vec::new();
-        for line in lines {
-            let line = line.replace("${{ matrix.images }}", "hello").replace("${{ matrix.platform }}", "linux/arm64");
-            let line = line.replace("$PLATFORM", "linux/amd64");
-            let line = registry.replace_all(&line, "localhost:9/acme").into_owned();
-            let Some(found) = command.captures(&line) else { continue };
-            let mut words: Vec<_> = found[1].split_whitespace().map(str::to_owned).collect();
-            // Nothing listens on port 9, and no engine is there: what is taken is refused after that (3).
-            if words[0] != "plan" && !words.contains(&"--registry".to_owned()) {
-                words.extend(["--registry".to_owned(), "localhost:9".to_owned()]);
-            }
-            let run = Run::new(&home, &words).env("GITHUB_SHA", SHA).env("DOCKER_HOST", "unix:///nowhere/engine.sock");
-            let expected = if words[0] == "plan" { 0 } else { 3 };
-            let ran = run.finish().await;
-            assert_eq!(ran.code(), expected, "{path}: {words:?}\n{}", ran.stderr);
-            seen.push(words[0].clone());
+#[test]
+fn examples_install_the_version_of_this_crate() {
+    let files = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path().display().to_string());
+    let named = Regex::new(r"(?:OWNER/polyarch@v|POLYARCH_VERSION\W+(?:Value: )?'?|polyarch/polyarch@v)([0-9][0-9.]+)")
+        .unwrap();
+    let mut count = 0;
+    for file in files.chain(["action.yml".to_owned(), "templates/polyarch.yml".to_owned()]) {
+        let text = text(&file);
+        for found in named.captures_iter(&text) {
+            assert_eq!(&found[1], env!("CARGO_PKG_VERSION"), "{file}: {}", &found[0]);
+            count += 1;
         }
-        assert!(seen.contains(&"build".to_owned()) && seen.contains(&"join".to_owned()), "{path}: {seen:?}");
     }
+    assert!(count >= 15, "{count}");
+    let action: Value = serde_yaml::from_str(&text("action.yml")).unwrap();
+    assert_eq!(action["inputs"]["version"]["default"], env!("CARGO_PKG_VERSION"));
+    let component = text("templates/polyarch.yml");
+    let head: Value = serde_yaml::from_str(component.split_once("\n---\n").unwrap().0).unwrap();
+    assert_eq!(head["spec"]["inputs"]["version"]["default"], env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn plans_of_the_examples_differ_in_their_engine_alone() {
+    let plan = |file: &str| serde_yaml::from_str::<Value>(&text(&format!("examples/ci/{file}"))).unwrap();
+    let (features, mut buildx) = (plan("build-features.yaml"), plan("build-buildx.yaml"));
+    let engines = buildx.as_object_mut().unwrap().remove("engines").unwrap();
+    assert_eq!(engines, serde_json::json!({ "ci": { "builder": "current" } }));
+    assert_eq!(features, buildx);
 }
 
 /// Some settings need the containerd image store. The engines of hosted runners do not have it until it is turned on.
@@ -83,11 +71,10 @@ fn example_plan_works_without_the_containerd_store() {
 #[test]
 fn github_example_and_engines_page_agree_on_the_store() {
     let setting = r#"{"features": {"containerd-snapshotter": true}}"#;
-    let github = fs::read_to_string(folder().join("github.yaml")).unwrap();
-    let commented: Vec<_> = github.lines().filter_map(|line| line.trim().strip_prefix("# ")).collect();
-    let step = commented.iter().position(|line| line.starts_with("- uses: docker/setup-docker-action@")).unwrap();
-    let step: Value = serde_yaml::from_str(&commented[step..step + 2].join("\n")).unwrap();
-    assert_eq!(step[0]["with"]["daemon-config"], setting);
+    let github: Value = serde_yaml::from_str(&text("examples/ci/github-containerd.yaml")).unwrap();
+    let steps = github["jobs"]["build"]["steps"].as_array().unwrap();
+    let is_set_up = |step: &&Value| step["uses"].as_str().is_some_and(|uses| uses.contains("setup-docker-action@"));
+    assert_eq!(steps.iter().find(is_set_up).unwrap()["with"]["daemon-config"], setting);
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/engines.md");
     let page = fs::read_to_string(page).unwrap();
     let dense = |text: &str| text.replace(' ', "");

@@ -14,6 +14,7 @@ mod bare_buildkit;
 mod bases;
 mod caching;
 mod checking;
+mod ci;
 mod cleaning;
 mod contexts;
 mod copies;
