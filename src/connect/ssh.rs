@@ -222,4 +222,26 @@ mod tests {
         assert_eq!(argv[argv.len() - end.len()..], end);
         assert!(argv.contains(&"BatchMode=yes".to_owned()));
     }
+
+    /// The words after the host go through a shell on the other machine (V-49).
+    #[test]
+    fn socket_of_an_ssh_address_means_itself_to_a_shell() {
+        let mut accepted = String::new();
+        for byte in 0..=u8::MAX {
+            let character = char::from(byte);
+            let path = format!("/run/a{character}b");
+            if let Ok(EngineHost::Ssh(host)) = format!("ssh://h{path}").parse() {
+                let words = commands::over_ssh(&host, Server::DockerEngine).join(" ");
+                let shell = std::process::Command::new("sh").args(["-c", &format!("printf '%s\n' {words}")]).output();
+                let read = String::from_utf8(shell.unwrap().stdout).unwrap();
+                let expected = format!("docker\n--host=unix://{path}\nsystem\ndial-stdio\n");
+                assert_eq!(read, expected, "{character:?}");
+                accepted.push(character);
+            }
+        }
+        let plain: String = ('0'..='9').chain('A'..='Z').chain('a'..='z').collect();
+        let mut expected: Vec<_> = plain.chars().chain("/._-+@:".chars()).collect();
+        expected.sort_unstable();
+        assert_eq!(accepted, expected.into_iter().collect::<String>());
+    }
 }
