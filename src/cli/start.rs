@@ -12,6 +12,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::args::command_line::{Cli, Command};
 use super::args::habits;
+use super::args::plugin::{self, Started};
 use super::args::refusal::Refusal;
 use super::args::shared::OutputArgs;
 use super::args::values::Progress;
@@ -21,22 +22,31 @@ use super::command::{
 use super::input::settings::Settings;
 use super::output::ending;
 use super::output::files::Files;
+use super::terminal::exit::INTERNAL;
 use super::terminal::line::Line;
-use super::terminal::stderr;
 use super::terminal::style::{Color, Tone};
+use super::terminal::{stderr, stdout, typed};
 
 /// Runs the command that the user typed, and returns its exit code.
 pub(crate) fn start() -> ExitCode {
-    let cli =
-        Cli::try_parse_from(habits::words(std::env::args_os())).unwrap_or_else(|error| habits::answered(error).exit());
-    let mut settings = Settings::read();
-    if cli.verbose && settings.terminal.preferred == Progress::Auto {
+    let (cli, docker) = match plugin::read(std::env::args_os()) {
+        Started::Alone(words) => (Cli::try_parse_from(habits::words(words)), None),
+        Started::ByDocker(words, docker) => {
+            typed::by_docker();
+            (plugin::parse(habits::words(words)), Some(docker))
+        }
+        Started::ForMetadata => return described(),
+    };
+    let cli = cli.unwrap_or_else(|error| habits::answered(error).exit());
+    let mut settings = Settings::read(docker.as_deref());
+    let is_verbose = cli.verbose || docker.is_some_and(|docker| docker.is_verbose());
+    if is_verbose && settings.terminal.preferred == Progress::Auto {
         // Lines between the rows of a live view would tear them.
         settings.terminal.preferred = Progress::Plain;
     }
     // With `--progress json` or `quiet` no lines stand beside the events.
     if !matches!(cli.command.progress(), Some(Progress::Json | Progress::Quiet)) {
-        log_to_stderr(if cli.verbose { "polyarch=debug" } else { "polyarch=warn" }, settings.terminal.color);
+        log_to_stderr(if is_verbose { "polyarch=debug" } else { "polyarch=warn" }, settings.terminal.color);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -52,6 +62,19 @@ pub(crate) fn start() -> ExitCode {
     let code = ended.unwrap_or_else(|refusal| ending::refuse(&refusal, &settings));
     stderr::flush();
     code
+}
+
+/// Prints the description of the plugin for docker.
+fn described() -> ExitCode {
+    let written = plugin::metadata().map_err(|error| stdout::cannot_write("stdout", &error.into()));
+    match written.and_then(|metadata| stdout::document_line(&metadata)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            stderr::failure(&failure, Color::Off);
+            stderr::flush();
+            ExitCode::from(INTERNAL)
+        }
+    }
 }
 
 async fn run(command: &Command, settings: &Settings) -> Result<ExitCode, Refusal> {

@@ -38,6 +38,7 @@ mod loading;
 mod lost;
 mod over_ssh;
 mod platforms;
+mod plugin;
 mod reading;
 mod readme;
 mod refused;

@@ -6,6 +6,8 @@ use std::path::Path;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use polyarch::plan::ImageName;
 
+use crate::cli::terminal::typed::as_typed;
+
 /// Options of `docker build` that are keys of the plan.
 const KEYS: [(&str, &str); 21] = [
     ("--add-host", "extra_hosts"),
@@ -91,8 +93,7 @@ const CLEANED: &str =
 const LAYOUT: &str = "`polyarch copy REF oci:DIR:TAG` writes a layout";
 
 /// `help [COMMAND]` is `[COMMAND] --help`, `version` is `--version`.
-pub(crate) fn words(typed: impl Iterator<Item = OsString>) -> Vec<OsString> {
-    let mut words: Vec<OsString> = typed.collect();
+pub(crate) fn words(mut words: Vec<OsString>) -> Vec<OsString> {
     match words.get(1).and_then(|word| word.to_str()) {
         Some("help") => {
             words.remove(1);
@@ -123,7 +124,7 @@ pub(crate) fn answered(mut error: clap::Error) -> clap::Error {
     };
     if let Some(tip) = tip {
         error.remove(ContextKind::SuggestedSubcommand);
-        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![as_typed(&tip).into_owned().into()]));
     }
     error
 }
@@ -174,7 +175,7 @@ mod tests {
             (&["polyarch", "build", "help"], &["polyarch", "build", "help"]),
             (&["polyarch", "version", "x"], &["polyarch", "version", "x"]),
         ] {
-            assert_eq!(words(typed.iter().map(OsString::from)), read, "{typed:?}");
+            assert_eq!(words(typed.iter().map(OsString::from).collect()), read, "{typed:?}");
         }
     }
 

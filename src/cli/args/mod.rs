@@ -9,6 +9,7 @@ mod help;
 mod help_page;
 pub(super) mod images;
 pub(super) mod platforms;
+pub(super) mod plugin;
 pub(super) mod refusal;
 pub(super) mod shared;
 pub(super) mod tools;

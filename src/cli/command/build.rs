@@ -19,10 +19,11 @@ use crate::cli::output::ending;
 use crate::cli::output::fanout::EventFanout;
 use crate::cli::terminal::signals::Signals;
 use crate::cli::terminal::stderr;
+use crate::cli::terminal::typed::as_typed;
 
 pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
     let limit = plan_file::duration("--timeout", args.timeout.as_deref())?;
-    let (signals, shutdown) = Signals::listen(limit).map_err(plan_file::no_signals)?;
+    let (signals, shutdown) = Signals::listen(limit, settings.docker_socket()).map_err(plan_file::no_signals)?;
     let loaded = PlanFile::read(&args.plan)?
         .with_policies(args.no_cache.then_some(CachePolicy::Ignore), args.pull.then_some(PullPolicy::Always));
     let goal = goal(args);
@@ -94,7 +95,7 @@ pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCod
     let is_for_people =
         args.output.format == Format::Text && !matches!(args.output.progress, Progress::Quiet | Progress::Json);
     if let Some(line) = later(&report).filter(|_| is_served && is_for_people) {
-        stderr::line(line);
+        stderr::line(&*as_typed(&line));
     }
     Ok(ending::tell(&report, &args.output, settings))
 }

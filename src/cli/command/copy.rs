@@ -20,7 +20,7 @@ use crate::cli::terminal::signals::Signals;
 
 pub(crate) async fn run(args: &CopyArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
     let limit = plan_file::duration("--timeout", args.timeout.as_deref())?;
-    let (signals, shutdown) = Signals::listen(limit).map_err(plan_file::no_signals)?;
+    let (signals, shutdown) = Signals::listen(limit, settings.docker_socket()).map_err(plan_file::no_signals)?;
     let (on_notice, notices) = notices::for_run();
     let mut stop = shutdown.clone();
     let (copying, server) = tokio::select! {

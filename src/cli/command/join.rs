@@ -22,7 +22,7 @@ use crate::cli::terminal::stdout;
 
 pub(crate) async fn run(args: &JoinArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
     let limit = plan_file::duration("--timeout", args.timeout.as_deref())?;
-    let (signals, shutdown) = Signals::listen(limit).map_err(plan_file::no_signals)?;
+    let (signals, shutdown) = Signals::listen(limit, settings.docker_socket()).map_err(plan_file::no_signals)?;
     let (on_notice, notices) = notices::for_run();
     let mut stop = shutdown.clone();
     let (run, server) = tokio::select! {
@@ -55,7 +55,7 @@ async fn prepare(
         return Ok((JoinRun { what: Joining::References(references), gates, moving, wait }, registries.server()?));
     }
     if let Some(option) = args.edit.asked() {
-        let hint = "run polyarch join -t HOST/REPO:1.0 --append HOST/REPO:1.0-arm64";
+        let hint = "run `polyarch join -t HOST/REPO:1.0 --append HOST/REPO:1.0-arm64`";
         return Err(refusal::usage(format!("{option} works only with references"), hint).into());
     }
     if args.registries.insecure {
@@ -96,7 +96,7 @@ fn incomplete(args: &JoinArgs, plan: &Plan) -> Result<(), Failure> {
         format!("--platform {wanted} leaves out {left_out} of {}, and polyarch joins only whole images", image.name);
     Err(refusal::usage(
         message,
-        "leave --platform out, or join references: polyarch join -t TARGET SOURCE… --platform PLATFORM",
+        "leave --platform out, or join references: `polyarch join -t TARGET SOURCE… --platform PLATFORM`",
     ))
 }
 
@@ -111,7 +111,7 @@ async fn references(
         let message = "references are joined without a plan: only its options -t and --platform work with references";
         return Err(refusal::usage(
             message,
-            "run polyarch join -t HOST/REPO:1.0 HOST/REPO:1.0-amd64 HOST/REPO:1.0-arm64",
+            "run `polyarch join -t HOST/REPO:1.0 HOST/REPO:1.0-amd64 HOST/REPO:1.0-arm64`",
         ));
     }
     let sources = images.iter().map(|text| reach::parse(text)).collect::<Result<Vec<_>, _>>()?;

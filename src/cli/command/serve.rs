@@ -12,7 +12,7 @@ use crate::cli::terminal::signals::Signals;
 use crate::cli::terminal::{diagnostic, stderr, stdout};
 
 pub(crate) async fn run(settings: &Settings) -> Result<ExitCode, Refusal> {
-    let (_signals, mut shutdown) = Signals::listen(None).map_err(plan_file::no_signals)?;
+    let (_signals, mut shutdown) = Signals::listen(None, settings.docker_socket()).map_err(plan_file::no_signals)?;
     let directory = settings.home()?.join("registry");
     let failed = |error: &polyarch::embedded::EmbeddedError| {
         Failure::new(Phase::Preflight, diagnostic::chain(error).into(), error.hint().map(Into::into))

@@ -37,12 +37,33 @@ impl Settings {
 
     /// The engine that the docker CLI would use, and the setting that names it.
     fn default_engine(&self) -> Result<(EngineHost, HostSource), Failure> {
-        host(default_engine(&self.environment, &self.docker_config()))
+        host(self.certified(default_engine(&self.environment, &self.docker_config())))
     }
 
     /// The same in the spelling of the docker CLI.
     pub(crate) fn docker_host(&self) -> Result<FoundEngine, Failure> {
-        default_engine(&self.environment, &self.docker_config()).map_err(|error| unusable(&error))
+        self.certified(default_engine(&self.environment, &self.docker_config())).map_err(|error| unusable(&error))
+    }
+
+    /// The engine with the certificates that `docker --tlscacert` and its relatives name. They replace those of
+    /// `DOCKER_CERT_PATH`, and not those of a context.
+    fn certified(&self, found: Result<FoundEngine, DockerContextError>) -> Result<FoundEngine, DockerContextError> {
+        let mut found = found?;
+        let (Some(docker), Some(tls)) = (&self.docker, &mut found.tls) else { return Ok(found) };
+        if matches!(found.source, HostSource::Context(_)) {
+            return Ok(found);
+        }
+        let [ca, cert, key] = docker.certificates();
+        let (own_cert, own_key) = tls.client.take().unzip();
+        tls.ca = ca.map(Path::to_owned).or(tls.ca.take());
+        tls.client = cert.map(Path::to_owned).or(own_cert).zip(key.map(Path::to_owned).or(own_key));
+        Ok(found)
+    }
+
+    /// The socket of docker, which docker closes if its plugin must stop (docker/cli, `cli-plugins/socket`). docker has it
+    /// since version 25.
+    pub(crate) fn docker_socket(&self) -> Option<&str> {
+        self.docker.as_ref().and_then(|_| self.var("DOCKER_CLI_PLUGIN_SOCKET"))
     }
 
     /// Whether a variable names an engine of docker.

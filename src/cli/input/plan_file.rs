@@ -366,7 +366,7 @@ pub(crate) async fn standard_input() -> Result<Arc<str>, Failure> {
 }
 
 const PIPE_IT: &str =
-    "pipe the Dockerfile in: polyarch build <Dockerfile; standard input cannot hold a plan and a Dockerfile";
+    "pipe the Dockerfile in: `polyarch build <Dockerfile`; standard input cannot hold a plan and a Dockerfile";
 
 /// Whether this directory has a plan under one of the usual names.
 pub(crate) fn exists_here() -> bool {

@@ -12,6 +12,7 @@ use polyarch::plan::NamedRegistry;
 use polyarch::registry::{Backoff, ClientConfig, Notice, Proxies, Timeouts};
 use polyarch::run::{Failure, Phase, Registry};
 
+use crate::cli::args::plugin::DockerOptions;
 use crate::cli::input::screen::{Terminal, is_ci};
 
 /// The settings of the environment.
@@ -24,20 +25,25 @@ pub(crate) struct Settings {
     pub(crate) ecr: Arc<Ecr>,
     /// When the program began.
     pub(crate) began: Instant,
+    /// docker's own options, if docker started polyarch.
+    pub(super) docker: Option<DockerOptions>,
     path: OsString,
 }
 
 impl Settings {
-    /// Reads the environment, once.
-    pub(crate) fn read() -> Self {
+    /// Reads the environment, once. The options of `docker` take precedence over their variables.
+    pub(crate) fn read(docker: Option<&DockerOptions>) -> Self {
         // A plan cannot name a variable that is not UTF-8.
-        let environment: BTreeMap<_, _> = std::env::vars_os()
+        let mut environment: BTreeMap<_, _> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
+        if let Some(docker) = docker {
+            docker.apply(&mut environment);
+        }
         let terminal = Terminal::of_stderr(|name| environment.get(name).cloned());
         let path = std::env::var_os("PATH").unwrap_or_default();
         let ecr = Arc::new(Ecr::new(&environment));
-        Self { environment, terminal, ecr, began: Instant::now(), path }
+        Self { environment, terminal, ecr, began: Instant::now(), docker: docker.cloned(), path }
     }
 
     /// Whether polyarch runs in a CI system: every CI system sets `CI`.

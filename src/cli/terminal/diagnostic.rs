@@ -9,6 +9,7 @@ pub(crate) use polyarch::text::chain;
 
 use super::line::Line;
 use super::style::{Color, Tone};
+use super::typed::as_typed;
 
 /// An error and its place in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +39,7 @@ pub(crate) fn snippet(snippet: &Snippet<'_>, color: Color) -> Vec<Line> {
     };
     let (start, end) = (shift(snippet.range.start), shift(snippet.range.end.max(snippet.range.start)));
     let (path, message) = (Text::line(snippet.path), Text::line(snippet.message));
-    let hint = snippet.hint.map(Text::line);
+    let hint = snippet.hint.map(|hint| Text::line(&*as_typed(hint)));
     let source = Source::source(text).path(&*path).annotation(AnnotationKind::Primary.span(start..end));
     let mut report = vec![Level::ERROR.primary_title(&*message).element(source)];
     report.extend(hint.as_deref().map(|hint| Group::with_title(Level::HELP.with_name("hint").secondary_title(hint))));
@@ -67,8 +68,12 @@ fn render(title: Line, message: &str, hint: Option<&str>) -> Vec<Line> {
     let message = Text::lines(message);
     let mut rest = message.lines();
     let first = title.then(format!(" {}", rest.next().unwrap_or_default()));
-    let hint = hint.map(|hint| Line::from(format!("hint: {hint}")));
-    [first].into_iter().chain(rest.map(Line::from)).chain(hint).collect()
+    [first].into_iter().chain(rest.map(Line::from)).chain(hint.map(self::hint)).collect()
+}
+
+/// `hint: …`, with polyarch's commands as the user types them.
+pub(crate) fn hint(hint: &str) -> Line {
+    Line::from(format!("hint: {}", as_typed(hint)))
 }
 
 fn renderer(color: Color) -> Renderer {

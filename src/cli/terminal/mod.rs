@@ -11,4 +11,5 @@ pub(super) mod stderr;
 pub(super) mod stdout;
 pub(super) mod style;
 pub(super) mod table;
+pub(super) mod typed;
 pub(super) mod writer;

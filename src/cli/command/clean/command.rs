@@ -28,7 +28,7 @@ pub(crate) async fn run(args: &CleanArgs, settings: &Settings) -> Result<ExitCod
         let (_nobody, shutdown) = Shutdown::new();
         return clean(args, groups, settings, &shutdown).await;
     }
-    let (signals, shutdown) = Signals::listen(None).map_err(plan_file::no_signals)?;
+    let (signals, shutdown) = Signals::listen(None, settings.docker_socket()).map_err(plan_file::no_signals)?;
     let ended = clean(args, groups, settings, &shutdown).await;
     match signals.code() {
         Some(code) => {

@@ -14,6 +14,7 @@ use crate::cli::input::plan_file::{self, PlanFile};
 use crate::cli::input::reach::{self, Registries};
 use crate::cli::input::repositories;
 use crate::cli::input::settings::Settings;
+use crate::cli::terminal::typed::as_typed;
 use crate::cli::terminal::{exit, stdout};
 
 /// A registry of ECR, and those of its repositories that are checked.
@@ -104,7 +105,7 @@ fn lines(findings: &[Finding]) -> Vec<String> {
             What::Fails(Failure { message, hint, .. }) => ("fails", message, hint.as_deref()),
         };
         lines.push(format!("  {word:<5}  {:<10}  {text}", name_of(*step)));
-        lines.extend(hint.map(|hint| format!("         hint: {hint}")));
+        lines.extend(hint.map(|hint| format!("         hint: {}", as_typed(hint))));
     }
     lines
 }

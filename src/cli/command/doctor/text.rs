@@ -3,6 +3,7 @@
 use polyarch::run::{Check, Failure, Observation, Section, What};
 
 use crate::cli::terminal::style::duration;
+use crate::cli::terminal::typed::as_typed;
 
 /// The column of the hints.
 const INDENT: &str = "         ";
@@ -22,12 +23,12 @@ pub(crate) fn lines(found: &[Observation]) -> Vec<String> {
         };
         let took = one.seconds.map(|seconds| format!(" ({})", duration(seconds))).unwrap_or_default();
         lines.push(format!("  {word:<5}  {:<10}  {text}{took}", name_of(one.check)));
-        lines.extend(hint.map(|hint| format!("{INDENT}hint: {hint}")));
+        lines.extend(hint.map(|hint| format!("{INDENT}hint: {}", as_typed(hint))));
     }
     let failed = found.iter().filter(|one| one.failure().is_some()).count();
     let starts = found.iter().any(|one| one.check == Check::Start);
     if failed > 0 && !starts {
-        lines.push("`polyarch build` cannot succeed: correct the failed steps first".to_owned());
+        lines.push(as_typed("`polyarch build` cannot succeed: correct the failed steps first").into_owned());
     }
     lines
 }

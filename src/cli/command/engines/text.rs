@@ -6,6 +6,7 @@ use polyarch::run::Failure;
 
 use super::listed::{Listed, Origin, State, Used};
 use crate::cli::terminal::grid::{Align, Column, Grid};
+use crate::cli::terminal::typed::as_typed;
 
 const COLUMNS: [Column; 6] = [
     Column { heading: "engine", align: Align::Left, rank: 0 },
@@ -29,7 +30,7 @@ pub(crate) fn lines(listed: &[Listed], width: Option<usize>) -> Vec<String> {
     lines.push(grid.heading());
     lines.extend(rows.iter().map(|cells| grid.row(cells)));
     let used = listed.iter().any(|one| one.candidate.used == Used::Yes);
-    lines.extend(used.then(|| "* `polyarch build` uses this engine here".to_owned()));
+    lines.extend(used.then(|| as_typed("* `polyarch build` uses this engine here").into_owned()));
     let failed = listed.iter().filter_map(|one| match &one.state {
         State::Unreachable(failure) => Some((one, failure)),
         State::Reachable(_) | State::Unknown => None,
@@ -52,7 +53,7 @@ fn reason(one: &Listed, failure: &Failure) -> Vec<String> {
     // The line begins with the name already.
     let message = failure.message.to_string();
     let message = message.strip_prefix(&format!("engine {name}: ")).unwrap_or(&message);
-    let hint = failure.hint.iter().map(|hint| format!("    hint: {hint}"));
+    let hint = failure.hint.iter().map(|hint| format!("    hint: {}", as_typed(hint)));
     std::iter::once(format!("  {name}: {message}")).chain(hint).collect()
 }
 

@@ -6,6 +6,7 @@ use polyarch::plan::{Plan, RegistryChoice};
 use serde::Serialize;
 
 use crate::cli::terminal::grid::{Align, Column, Grid};
+use crate::cli::terminal::typed::as_typed;
 
 const COLUMNS: [Column; 4] = [
     Column { heading: "platform", align: Align::Left, rank: 0 },
@@ -31,7 +32,7 @@ pub(crate) fn lines(plan: &Plan, defaults: &Defaults, is_ci: bool, width: Option
     if !plan.left_out.is_empty() {
         lines.push(format!("left out: {}", listed(&plan.left_out)));
     }
-    lines.extend([String::new(), "`polyarch plan --format yaml` prints every setting.".to_owned()]);
+    lines.extend([String::new(), as_typed("`polyarch plan --format yaml` prints every setting.").into_owned()]);
     lines
 }
 

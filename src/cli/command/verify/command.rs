@@ -39,7 +39,7 @@ pub(crate) async fn run(args: &VerifyArgs, settings: &Settings) -> Result<ExitCo
         let (_nobody, shutdown) = Shutdown::new();
         return verify(args, settings, &shutdown).await;
     }
-    let (signals, shutdown) = Signals::listen(None).map_err(plan_file::no_signals)?;
+    let (signals, shutdown) = Signals::listen(None, settings.docker_socket()).map_err(plan_file::no_signals)?;
     let ended = verify(args, settings, &shutdown).await;
     match signals.code() {
         Some(code) => {
@@ -125,7 +125,7 @@ async fn of_references(args: &VerifyArgs, references: &[String], settings: &Sett
 
 fn not_pullable(layout: &LayoutPath) -> Failure {
     let message = format!("--pull: an engine cannot pull from a directory, and {layout} is one");
-    refusal::usage(message, "copy it to a registry first: polyarch copy oci:DIR:TAG HOST/REPO:TAG")
+    refusal::usage(message, "copy it to a registry first: `polyarch copy oci:DIR:TAG HOST/REPO:TAG`")
 }
 
 /// Every final tag of the plan's images in every registry. A registry that polyarch cannot ask hides no other one.

@@ -3,6 +3,7 @@
 use polyarch::run::{Failure, ImageReport, LeftoverKind, LoadedReport, Outcome, PlatformReport, Report, TagState};
 
 use super::lines::warning;
+use crate::cli::terminal::diagnostic;
 use crate::cli::terminal::excerpt::excerpt;
 use crate::cli::terminal::line::Line;
 use crate::cli::terminal::style::{Tone, count, duration, short_digests};
@@ -127,7 +128,7 @@ fn errors(report: &Report, width: Option<usize>) -> Vec<Line> {
     let tell = |whose: &str, failure: &Failure, log: Vec<Line>| {
         let message = Line::new().toned(Tone::Error, "error:").then(format!(" {whose}{}", failure.message));
         let at = failure.source.iter().flat_map(|at| excerpt(at, width));
-        let hint = failure.hint.as_ref().map(|hint| Line::from(format!("hint: {hint}")));
+        let hint = failure.hint.as_deref().map(diagnostic::hint);
         std::iter::once(message).chain(at).chain(log).chain(hint).collect::<Vec<_>>()
     };
     let mut told: Vec<_> = report.run.failures.iter().map(|failure| tell("", failure, Vec::new())).collect();

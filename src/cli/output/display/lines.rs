@@ -6,6 +6,7 @@ use polyarch::run::{Copied, Event, Execution, Failure, ImageEvent, JobEvent, Pha
 use polyarch::text::Text;
 
 use super::view::Lost;
+use crate::cli::terminal::diagnostic;
 use crate::cli::terminal::line::Line;
 use crate::cli::terminal::style::{Tone, columns, count, duration, pad, shorten, size};
 
@@ -210,7 +211,7 @@ pub(crate) fn warning(warning: &Warning) -> Vec<Line> {
     let about: Vec<String> = about.into_iter().flatten().collect();
     let about = if about.is_empty() { String::new() } else { format!("{}: ", about.join(" ")) };
     let line = Line::new().toned(Tone::Warning, "warning:").then(format!(" {about}{}", warning.message));
-    let hint = warning.hint.as_ref().map(|hint| Line::from(format!("hint: {hint}")));
+    let hint = warning.hint.as_deref().map(diagnostic::hint);
     [line].into_iter().chain(hint).collect()
 }
 
