@@ -4,6 +4,7 @@
 mod doctor;
 mod engines;
 mod habits;
+mod init;
 mod registries;
 mod scripts;
 mod shells;

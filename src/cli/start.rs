@@ -17,7 +17,7 @@ use super::args::refusal::Refusal;
 use super::args::shared::OutputArgs;
 use super::args::values::Progress;
 use super::command::{
-    build, clean, copy, digest, doctor, engines, images, inspect, join, plan, prune, schema, serve, shell, verify,
+    build, clean, copy, digest, doctor, engines, images, init, inspect, join, plan, prune, schema, serve, shell, verify,
 };
 use super::input::settings::Settings;
 use super::output::ending;
@@ -104,6 +104,7 @@ async fn run(command: &Command, settings: &Settings) -> Result<ExitCode, Refusal
         Command::Clean(args) => clean::run(args, settings).await,
         Command::Engines(args) => Box::pin(engines::run(args, settings)).await,
         Command::Doctor(args) => doctor::run(args, settings).await,
+        Command::Init(args) => init::run(args, settings).await,
         Command::Plan(args) => plan::run(args, settings).await,
         Command::Schema(args) => schema::run(args),
         Command::Prune(args) => prune::run(args, settings).await,

@@ -62,6 +62,11 @@ pub async fn git_facts(
     facts
 }
 
+/// The URL of the remote `origin`, if `directory` is in a repository with such a remote. The URL may have a password.
+pub async fn git_origin(directory: &Path, environment: &BTreeMap<String, String>) -> Option<String> {
+    git(directory, environment, &["remote", "get-url", "origin"]).await.ok()
+}
+
 /// The tag of the current commit, `head`.
 async fn tag_of(directory: &Path, environment: &BTreeMap<String, String>, head: &str) -> Result<String, String> {
     for run in ci_runs(environment) {

@@ -109,7 +109,7 @@ async fn doctor_without_a_plan_checks_the_engine_of_docker() {
     fs::remove_file(world.home.path().join("build.yaml")).unwrap();
     let run = Run::new(&world.home, ["doctor"]).env("DOCKER_HOST", world.engine.host());
     let text = run.finish().await.expect_code(2).stdout;
-    for words in ["there is no build.yaml and no polyarch.yaml here", "beside a Dockerfile", "ok     connection"] {
+    for words in ["there is no build.yaml and no polyarch.yaml here", "run `polyarch init`", "ok     connection"] {
         assert!(text.contains(words), "{words:?} is not in\n{text}");
     }
 }

@@ -53,7 +53,6 @@ async fn docker_arguments_get_a_hint_with_the_polyarch_form() {
         (&["pull", "hello:1.0"], "use `docker pull`"),
         (&["ls"], "`polyarch images`"),
         (&["rm", "hello:1.0"], "`polyarch clean`"),
-        (&["init"], "write a plan, `build.yaml`"),
         (&["build", "--set", "hello.arm64.args.X=y"], "`arm64`\nhint: did you mean `linux/arm64`?\n"),
         (&["build", "--set", "hello.arg.X=y"], "hint: did you mean `args`?\n"),
         (&["imagetools", "inspect"], "`polyarch inspect REF`"),
@@ -219,15 +218,4 @@ async fn image_of_the_plan_with_a_tag_gets_a_hint_without_it() {
         assert_eq!(finished.stderr.contains(&hint), is_hinted, "{}", finished.stderr);
     });
     futures::future::join_all(asked).await;
-}
-
-#[tokio::test]
-async fn dockerfile_without_a_plan_gets_a_plan_that_works() {
-    let home = Home::new();
-    fs::write(home.path().join("Dockerfile"), "FROM scratch\n").unwrap();
-    let finished = run(&home, &["build"]).await.expect_code(2);
-    let plan = finished.stderr.split("save this plan as build.yaml: ").nth(1).unwrap_or_else(|| panic!("{finished:?}"));
-    fs::write(home.path().join("build.yaml"), plan).unwrap();
-    let finished = run(&home, &["plan"]).await.expect_code(0);
-    assert!(finished.stdout.contains("linux/arm64"), "{}", finished.stdout);
 }

@@ -12,6 +12,7 @@ mod project;
 mod attesting;
 mod bare_buildkit;
 mod bases;
+mod beginning;
 mod caching;
 mod checking;
 mod ci;

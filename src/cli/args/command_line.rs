@@ -11,6 +11,7 @@ use super::tools::DoctorArgs;
 use super::tools::Document;
 use super::tools::EnginesArgs;
 use super::tools::Form;
+use super::tools::InitArgs;
 use super::tools::PruneArgs;
 use super::tools::{CompletionsArgs, ManArgs};
 use super::verify::VerifyArgs;
@@ -111,6 +112,13 @@ pub(crate) enum Command {
     /// code is 0 if a build can start, and otherwise the code of that build.
     #[command(after_long_help = help::DOCTOR)]
     Doctor(DoctorArgs),
+    /// Write a first plan for your Dockerfiles
+    ///
+    /// polyarch looks for Dockerfiles in this directory and up to two levels below: `Dockerfile`, `web.Dockerfile` and
+    /// `Dockerfile.web`. It skips hidden directories, `node_modules`, `vendor` and the directories in `.dockerignore`. The
+    /// registry is the one of your git remote at GitHub or GitLab, or else `local`. polyarch never overwrites a file.
+    #[command(after_long_help = help::INIT)]
+    Init(InitArgs),
     /// Check the plan, and print it as a table
     #[command(after_long_help = help::PLAN)]
     Plan(PlanCommandArgs),
@@ -157,6 +165,7 @@ impl Command {
             | Self::Clean(_)
             | Self::Engines(_)
             | Self::Doctor(_)
+            | Self::Init(_)
             | Self::Plan(_)
             | Self::Schema(_)
             | Self::Prune(_)

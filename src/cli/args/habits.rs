@@ -1,12 +1,9 @@
 //! Accepts commands and options of docker, buildx, bake and skopeo, or answers with polyarch's own.
 
 use std::ffi::OsString;
-use std::path::Path;
-
-use clap::error::{ContextKind, ContextValue, ErrorKind};
-use polyarch::plan::ImageName;
 
 use crate::cli::terminal::typed::as_typed;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Options of `docker build` that are keys of the plan.
 const KEYS: [(&str, &str); 21] = [
@@ -46,7 +43,7 @@ const OPTIONS: [(&str, &str); 8] = [
 ];
 
 /// Commands of those tools, and polyarch's way to do the same.
-const COMMANDS: [(&str, &str); 36] = [
+const COMMANDS: [(&str, &str); 35] = [
     ("bake", "use `polyarch build`, which builds every image of the plan"),
     ("buildx", "use `polyarch build`, or `polyarch inspect` for `imagetools inspect`"),
     ("imagetools", "`polyarch inspect REF` shows an index, and `polyarch join -t TARGET SOURCE…` makes one"),
@@ -58,7 +55,6 @@ const COMMANDS: [(&str, &str); 36] = [
     ("validate", "`polyarch plan` checks the plan"),
     ("check", "`polyarch plan` checks the plan, and `polyarch build --check` checks Dockerfiles"),
     ("lint", "`polyarch plan` checks the plan, and `polyarch build --check` checks Dockerfiles"),
-    ("init", "write a plan, `build.yaml`, and check it with `polyarch plan`"),
     ("up", ENGINE_RUNS),
     ("run", ENGINE_RUNS),
     ("create", ENGINE_RUNS),
@@ -142,19 +138,6 @@ pub(crate) fn no_image(images: &[String]) -> Option<(&str, String)> {
     Some((word, hint))
 }
 
-/// A plan for the Dockerfile of `directory`, in one line. The image gets the name of the directory.
-pub(crate) fn first_plan(directory: Option<&Path>) -> String {
-    let name = directory.and_then(|directory| directory.file_name()?.to_str());
-    let name = name.map(str::to_lowercase).filter(|name| name.parse::<ImageName>().is_ok() && is_string_in_yaml(name));
-    let name = name.as_deref().unwrap_or("hello");
-    format!("{{version: 1, images: {{{name}: {{tags: [latest], platforms: [linux/amd64, linux/arm64]}}}}}}")
-}
-
-/// Whether YAML reads a name without quotes as a string: not `1`, `true` or `null`.
-fn is_string_in_yaml(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_alphabetic()) && !["true", "false", "null"].contains(&name)
-}
-
 /// Whether `text` is a Dockerfile and not a plan.
 pub(crate) fn is_dockerfile(text: &str) -> bool {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -177,14 +160,6 @@ mod tests {
         ] {
             assert_eq!(words(typed.iter().map(OsString::from).collect()), read, "{typed:?}");
         }
-    }
-
-    #[test]
-    fn first_plan_has_an_image_with_the_name_of_the_directory() {
-        for (directory, image) in [("/a/Web", "{web:"), ("/a/1", "{hello:"), ("/a/true", "{hello:"), ("/", "{hello:")] {
-            assert!(first_plan(Some(Path::new(directory))).contains(image), "{directory}");
-        }
-        assert!(first_plan(None).contains("{hello:"));
     }
 
     #[test]

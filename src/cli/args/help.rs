@@ -10,7 +10,7 @@ const GROUPS: [(&str, &[&str]); 4] = [
     ("Build and publish", &["build", "join", "copy"]),
     ("Look", &["plan", "inspect", "verify", "digest", "images"]),
     ("Tidy", &["clean", "prune"]),
-    ("Set up", &["engines", "doctor", "serve", "schema", "completions", "man"]),
+    ("Set up", &["init", "engines", "doctor", "serve", "schema", "completions", "man"]),
 ];
 
 pub(super) const TOP: &str = "\
@@ -137,6 +137,13 @@ Examples:
   polyarch clean web --keep 5 --apply
   # Keep the ten highest versions, and every release candidate
   polyarch clean ghcr.io/acme/web --keep 10 --order version --keep-tag '*-rc*'";
+
+pub(super) const INIT: &str = "\
+Examples:
+  # Write build.yaml for the Dockerfiles of this directory
+  polyarch init
+  # Print the plan, and write nothing
+  polyarch init -f -";
 
 pub(super) const ENGINES: &str = "\
 Examples:

@@ -10,6 +10,16 @@ use super::shared::RepositoryArgs;
 use super::values::Format;
 
 #[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// Write the plan into FILE
+    ///
+    /// The directory of FILE is the one in which polyarch looks for Dockerfiles. `-` prints the plan on stdout. Without this
+    /// option the file is `build.yaml` in the current directory.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct EnginesArgs {
     /// Read the plan from FILE
     ///

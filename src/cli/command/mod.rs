@@ -9,6 +9,7 @@ pub(super) mod doctor;
 pub(super) mod dry_run;
 pub(super) mod engines;
 pub(super) mod images;
+pub(super) mod init;
 pub(super) mod inspect;
 pub(super) mod join;
 pub(super) mod matrix;

@@ -26,7 +26,9 @@ use crate::cli::input::large;
 use crate::cli::terminal::diagnostic;
 
 /// The names of a plan file, in the order in which polyarch tries them.
-const NAMES: [&str; 2] = ["build.yaml", "polyarch.yaml"];
+const NAMES: [&str; 2] = [FIRST_NAME, "polyarch.yaml"];
+/// The name of a new plan file.
+pub(crate) const FIRST_NAME: &str = "build.yaml";
 /// The name of the engine that the docker CLI would use. polyarch takes this engine if the plan names none.
 const DEFAULT_ENGINE: &str = "default";
 /// The size of the largest plan that polyarch reads, in bytes.
@@ -368,20 +370,15 @@ pub(crate) async fn standard_input() -> Result<Arc<str>, Failure> {
 const PIPE_IT: &str =
     "pipe the Dockerfile in: `polyarch build <Dockerfile`; standard input cannot hold a plan and a Dockerfile";
 
-/// Whether this directory has a plan under one of the usual names.
-pub(crate) fn exists_here() -> bool {
-    NAMES.iter().any(|name| Path::new(name).exists())
+/// The plan in this directory, if it has one of the usual names.
+pub(crate) fn here() -> Option<&'static str> {
+    NAMES.into_iter().find(|name| Path::new(name).exists())
 }
 
 fn find() -> Result<PathBuf, Failure> {
-    let found = NAMES.iter().map(PathBuf::from).find(|path| path.exists());
-    found.ok_or_else(|| {
+    here().map(PathBuf::from).ok_or_else(|| {
         let message = format!("there is no {} here", NAMES.join(" and no "));
-        if !Path::new("Dockerfile").exists() {
-            return usage(message, "name the plan with -f FILE");
-        }
-        let plan = habits::first_plan(std::env::current_dir().ok().as_deref());
-        usage(message, &format!("name the plan with -f FILE, or save this plan as build.yaml: {plan}"))
+        usage(message, "run `polyarch init` to write a plan for your Dockerfiles, or name the plan with -f FILE")
     })
 }
 

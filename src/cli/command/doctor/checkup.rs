@@ -1,6 +1,5 @@
 //! Examines the plan, its engines and its registries, and makes the checks of a build.
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -21,10 +20,6 @@ use crate::cli::input::settings::Settings;
 use crate::cli::input::{notices, reach};
 use crate::cli::output::ending;
 use crate::cli::terminal::{exit, stdout};
-
-/// The hint for a directory without a plan and without a Dockerfile.
-const FIRST_PLAN: &str =
-    "name the plan with -f FILE, or run `polyarch build` beside a Dockerfile, which prints a plan for that file";
 
 pub(crate) async fn run(args: &DoctorArgs, settings: &Settings) -> Result<ExitCode, Refusal> {
     let found = Box::pin(examine(args, settings)).await;
@@ -99,13 +94,7 @@ async fn load(args: &DoctorArgs, settings: &Settings) -> (Option<Loaded>, Vec<Ob
             (Some(loaded), found)
         }
         Err(refusal) => {
-            let has_none = args.file.is_none() && !plan_file::exists_here() && !Path::new("Dockerfile").exists();
-            let mut failures = ending::failures(&refusal);
-            if has_none {
-                for failure in &mut failures {
-                    failure.hint = Some(FIRST_PLAN.into());
-                }
-            }
+            let failures = ending::failures(&refusal);
             (None, failures.into_iter().map(|failure| finding(What::Fails(failure))).collect())
         }
     }

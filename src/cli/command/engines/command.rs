@@ -33,7 +33,7 @@ pub(crate) async fn run(args: &EnginesArgs, settings: &Settings) -> Result<ExitC
 
 /// The plan that the user names, or the plan of this directory, if there is one.
 async fn plan(args: &EnginesArgs, settings: &Settings) -> Result<Option<Plan>, Refusal> {
-    if args.file.is_none() && !plan_file::exists_here() {
+    if args.file.is_none() && plan_file::here().is_none() {
         return Ok(None);
     }
     let args = PlanArgs { file: args.file.clone(), ..PlanArgs::default() };

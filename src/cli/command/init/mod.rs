@@ -1,0 +1,8 @@
+//! `polyarch init`
+
+mod command;
+mod dockerfiles;
+mod plan;
+mod remote;
+
+pub(crate) use command::run;
