@@ -1,6 +1,7 @@
 //! Reads the command line and runs the command.
 
 use std::fmt;
+use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -12,10 +13,11 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::args::command_line::{Cli, Command};
 use super::args::habits;
-use super::args::plugin::{self, Started};
 use super::args::refusal::Refusal;
 use super::args::shared::OutputArgs;
 use super::args::values::Progress;
+use super::caller::docker::{self as plugin, Started};
+use super::caller::shells;
 use super::command::{
     build, clean, copy, digest, doctor, engines, images, init, inspect, join, plan, prune, schema, serve, shell, verify,
 };
@@ -29,13 +31,21 @@ use super::terminal::{stderr, stdout, typed};
 
 /// Runs the command that the user typed, and returns its exit code.
 pub(crate) fn start() -> ExitCode {
+    match shells::answer() {
+        Ok(false) => {}
+        Ok(true) => return ExitCode::SUCCESS,
+        Err(error) => error.exit(),
+    }
     let (cli, docker) = match plugin::read(std::env::args_os()) {
         Started::Alone(words) => (Cli::try_parse_from(habits::words(words)), None),
         Started::ByDocker(words, docker) => {
             typed::by_docker();
             (plugin::parse(habits::words(words)), Some(docker))
         }
-        Started::ForMetadata => return described(),
+        Started::ForMetadata => return answered(plugin::metadata().map(|metadata| metadata.to_string() + "\n")),
+        Started::ForCompletion(words) => {
+            return answered(shells::for_docker(words).map(|candidates| candidates.join("\n") + "\n"));
+        }
     };
     let cli = cli.unwrap_or_else(|error| habits::answered(error).exit());
     let mut settings = Settings::read(docker.as_deref());
@@ -64,10 +74,10 @@ pub(crate) fn start() -> ExitCode {
     code
 }
 
-/// Prints the description of the plugin for docker.
-fn described() -> ExitCode {
-    let written = plugin::metadata().map_err(|error| stdout::cannot_write("stdout", &error.into()));
-    match written.and_then(|metadata| stdout::document_line(&metadata)) {
+/// Prints the answer to a program that started polyarch.
+fn answered(answer: Result<String, impl Into<io::Error>>) -> ExitCode {
+    let written = answer.map_err(|error| stdout::cannot_write("stdout", &error.into()));
+    match written.and_then(|answer| stdout::exact(answer.as_bytes())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             stderr::failure(&failure, Color::Off);

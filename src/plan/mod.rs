@@ -68,6 +68,6 @@ pub use model::spec::{
 pub use model::yaml::to_yaml;
 pub(crate) use read::suggest::{did_you_mean, nearest};
 #[doc(hidden)]
-pub use resolve::{needed_facts, own_region};
+pub use resolve::{Outline, needed_facts, outline, own_region};
 #[doc(hidden)]
 pub use select::select;

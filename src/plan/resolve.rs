@@ -72,6 +72,47 @@ fn collect(node: &Node, found: &mut BTreeSet<String>) {
     }
 }
 
+/// The words of a plan that complete a command line.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outline {
+    /// The names of the images.
+    pub images: BTreeSet<String>,
+    /// The platforms, in the spelling of the plan.
+    pub platforms: BTreeSet<String>,
+}
+
+/// Reads the outline of a plan, which may have errors elsewhere. A text that is not YAML has an empty outline.
+#[must_use]
+pub fn outline(source: &SourceText) -> Outline {
+    let mut found = Outline::default();
+    let Ok(Node { value: Value::Map(plan), .. }) = raw::parse(source) else { return found };
+    let defaults = get(&plan, "defaults").map(|entry| &entry.value);
+    let images = get(&plan, "images").map(|entry| &entry.value.value);
+    let of_images = match images {
+        Some(Value::Map(images)) => {
+            found.images = images.iter().map(|entry| entry.key.name.to_string()).collect();
+            images.iter().map(|entry| &entry.value).collect()
+        }
+        _ => Vec::new(),
+    };
+    for node in defaults.into_iter().chain(of_images) {
+        let Value::Map(settings) = &node.value else { continue };
+        match get(settings, "platforms").map(|entry| &entry.value.value) {
+            Some(Value::List(platforms)) => {
+                found.platforms.extend(platforms.iter().filter_map(|node| match &node.value {
+                    Value::Text(platform) => Some(platform.clone()),
+                    _ => None,
+                }))
+            }
+            Some(Value::Map(platforms)) => {
+                found.platforms.extend(platforms.iter().map(|entry| entry.key.name.to_string()))
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
 /// Resolves a plan: YAML, defaults, variables, the overrides of the command line, and the selection.
 ///
 /// polyarch checks the whole plan, even if you select only a part of it. Paths are joined to the directory of

@@ -1,37 +1,119 @@
-//! Completions and pages of the manual.
+//! Completions in real shells, and pages of the manual.
 
 use std::fs;
 
 use super::commands;
 use crate::support::program::{Home, Run};
 
-#[tokio::test]
-async fn completions_name_every_command_in_every_shell() {
+const PLAN: &str = "\
+version: 1
+defaults: { tags: [a], platforms: [linux/amd64, linux/riscv64] }
+images:
+  web: { platforms: { linux/arm64: } }
+  worker: {}
+";
+
+/// A home with a plan, the completions of a shell, and polyarch on the PATH.
+async fn home(shell: &str, file: &str) -> Home {
     let home = Home::new();
-    let commands = commands(&home).await;
-    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        let script = Run::new(&home, ["completions", shell]).finish().await.expect_code(0).stdout;
-        for command in &commands {
-            let name = command.split(' ').next_back().unwrap();
-            assert!(script.contains(name), "{shell} does not complete {command}");
-        }
+    fs::write(home.path().join("build.yaml"), PLAN).unwrap();
+    fs::write(home.path().join("other.yaml"), PLAN.replace("worker", "database")).unwrap();
+    let script = Run::new(&home, ["completions", shell]).finish().await.expect_code(0).stdout;
+    fs::write(home.path().join(file), script).unwrap();
+    fs::create_dir(home.path().join("bin")).unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_polyarch"), home.path().join("bin/polyarch")).unwrap();
+    home
+}
+
+/// A script of a shell of Debian.
+async fn answer(home: &Home, shell: &str, script: &str) -> String {
+    let program = format!("/usr/bin/{shell}");
+    assert!(fs::exists(&program).unwrap(), "{program} does not exist: `make parts` installs it");
+    let path = format!("{}:/usr/bin:/bin", home.path().join("bin").display());
+    let run = Run::of(&program, home, ["-c", script]).env("PATH", path).env("TERM", "xterm");
+    run.finish().await.expect_code(0).stdout
+}
+
+/// What is typed, and all of its candidates.
+const TYPED: [(&str, &[&str]); 7] = [
+    ("polyarch bui", &["build"]),
+    ("polyarch doctor e", &["ecr"]),
+    ("polyarch build --no-pu", &["--no-push"]),
+    ("polyarch build w", &["web", "worker"]),
+    ("polyarch build -f other.yaml ", &["database", "web"]),
+    ("polyarch verify wo", &["worker"]),
+    ("polyarch build --platform linux/", &["linux/amd64", "linux/arm64", "linux/riscv64"]),
+];
+
+#[tokio::test]
+async fn bash_completes_commands_options_and_images() {
+    let home = home("bash", "completions.bash").await;
+    for (typed, wanted) in TYPED {
+        // As readline does it: the function is named by `complete -p`.
+        let script = format!(
+            "source completions.bash
+             COMP_LINE={typed:?} COMP_POINT=${{#COMP_LINE}} COMP_TYPE=9
+             read -ra COMP_WORDS <<<\"$COMP_LINE\"; [[ $COMP_LINE != *' ' ]] || COMP_WORDS+=('')
+             COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+             [[ $(complete -p polyarch) =~ -F\\ ([^ ]+) ]]
+             ${{BASH_REMATCH[1]}} polyarch \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"
+             printf '%s\\n' \"${{COMPREPLY[@]}}\""
+        );
+        let said = answer(&home, "bash", &script).await;
+        let mut found: Vec<_> =
+            said.lines().map(str::trim).filter(|word| !word.starts_with('-') || typed.contains('-')).collect();
+        found.retain(|word| !typed.ends_with(' ') || !word.starts_with('-'));
+        assert_eq!(found, wanted, "{typed}: {said}");
     }
-    Run::new(&home, ["completions", "tcsh"]).finish().await.expect_code(2);
 }
 
 #[tokio::test]
-async fn bash_completes_commands_and_options() {
-    let home = Home::new();
-    let script = Run::new(&home, ["completions", "bash"]).finish().await.expect_code(0).stdout;
-    fs::write(home.path().join("completions.bash"), script).unwrap();
-    for (words, last, wanted) in [("polyarch bui", 1, "build\n"), ("polyarch build --no-pu", 2, "--no-push\n")] {
-        let asked = format!(
-            "source completions.bash; COMP_WORDS=({words}); COMP_CWORD={last}; \
-             _polyarch polyarch \"${{COMP_WORDS[{last}]}}\" \"${{COMP_WORDS[{last}-1]}}\"; echo \"${{COMPREPLY[*]}}\""
-        );
-        let answered = Run::of("/bin/bash", &home, ["-c", &asked]).finish().await.expect_code(0);
-        assert_eq!(answered.stdout, wanted, "{}", answered.stderr);
+async fn fish_completes_commands_options_and_images() {
+    let home = home("fish", "completions.fish").await;
+    for (typed, wanted) in TYPED {
+        let script = format!("source completions.fish; complete --do-complete={typed:?}");
+        let said = answer(&home, "fish", &script).await;
+        let mut found: Vec<_> = said.lines().map(|line| line.split('\t').next().unwrap()).collect();
+        found.retain(|word| !typed.ends_with(' ') || !word.starts_with('-'));
+        found.sort_unstable();
+        assert_eq!(found, wanted, "{typed}: {said}");
     }
+}
+
+/// zsh completes only in its line editor, so a second zsh types into a terminal.
+#[tokio::test]
+async fn zsh_completes_commands_options_and_images() {
+    let home = home("zsh", "_polyarch").await;
+    for (typed, wanted) in TYPED {
+        // The first press of the key reads the file of $fpath. The key lists, so that it also shows a single candidate.
+        let shown = wanted.iter().map(|word| format!("*{word}")).collect::<String>();
+        let script = format!(
+            "zmodload zsh/zpty
+             zpty shell zsh -f -i
+             zpty -w shell \"PROMPT=; RPROMPT=; stty columns 200; fpath=($PWD \\$fpath); autoload -Uz compinit; compinit -u -d dump\"
+             zpty -w shell \"bindkey '^I' list-choices; LISTMAX=1000; print re''ady\"
+             zpty -r shell line '*ready*'
+             zpty -n -w shell {typed:?}$'\\t'
+             zpty -r shell line '{shown}*'
+             print -r -- $line"
+        );
+        let said = answer(&home, "zsh", &script).await;
+        // zsh reads on until the last candidate is there; a candidate that is missing is a wait without end.
+        assert!(wanted.iter().all(|word| said.contains(word)), "{typed}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn completions_exist_for_five_shells() {
+    let home = Home::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = Run::new(&home, ["completions", shell]).finish().await.expect_code(0).stdout;
+        assert!(script.contains("POLYARCH_COMPLETE") && script.contains(shell), "{shell}: {script}");
+    }
+    Run::new(&home, ["completions", "tcsh"]).finish().await.expect_code(2);
+    let unknown =
+        Run::new(&home, ["--", "polyarch", "b"]).env("POLYARCH_COMPLETE", "tcsh").finish().await.expect_code(2);
+    assert!(unknown.stderr.contains("tcsh"), "{}", unknown.stderr);
 }
 
 #[tokio::test]
@@ -42,6 +124,13 @@ async fn man_writes_a_page_for_every_command() {
         let page = command.replace(' ', "-");
         let text = fs::read_to_string(home.path().join(format!("pages/man1/{page}.1"))).unwrap();
         assert!(text.contains(&format!(".TH {page} 1")), "{page}: {text}");
+        // `man` renders a page with groff.
+        let render = format!("groff -ww -mandoc -Tutf8 -P-cbou pages/man1/{page}.1");
+        let shown = Run::of("/bin/sh", &home, ["-c", &render]).finish().await.expect_code(0);
+        assert_eq!(shown.stderr, "", "{page}");
+        for words in ["NAME", "SYNOPSIS", "OPTIONS", &command] {
+            assert!(shown.stdout.contains(words), "{page} has no {words}: {}", shown.stdout);
+        }
     }
     fs::write(home.path().join("file"), "").unwrap();
     let refused = Run::new(&home, ["man", "file/man1"]).finish().await.expect_code(70);

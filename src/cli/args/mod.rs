@@ -9,7 +9,6 @@ mod help;
 mod help_page;
 pub(super) mod images;
 pub(super) mod platforms;
-pub(super) mod plugin;
 pub(super) mod refusal;
 pub(super) mod shared;
 pub(super) mod tools;

@@ -11,14 +11,12 @@ use polyarch::run::{Failure, Phase};
 use crate::cli::args::command_line::Cli;
 use crate::cli::args::refusal::Refusal;
 use crate::cli::args::tools::{CompletionsArgs, ManArgs};
+use crate::cli::caller::shells;
 use crate::cli::terminal::stdout;
 
-const PROGRAM: &str = "polyarch";
-
 pub(crate) fn completions(args: &CompletionsArgs) -> Result<ExitCode, Refusal> {
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), PROGRAM, &mut script);
-    stdout::lines(String::from_utf8_lossy(&script).lines())?;
+    let script = shells::script(&args.shell.to_string()).map_err(|error| stdout::cannot_write("stdout", &error))?;
+    stdout::lines(script.lines())?;
     Ok(ExitCode::SUCCESS)
 }
 

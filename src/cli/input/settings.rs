@@ -12,7 +12,7 @@ use polyarch::plan::NamedRegistry;
 use polyarch::registry::{Backoff, ClientConfig, Notice, Proxies, Timeouts};
 use polyarch::run::{Failure, Phase, Registry};
 
-use crate::cli::args::plugin::DockerOptions;
+use crate::cli::caller::docker::DockerOptions;
 use crate::cli::input::screen::{Terminal, is_ci};
 
 /// The settings of the environment.

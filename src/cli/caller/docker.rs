@@ -11,7 +11,7 @@ use clap::builder::StyledStr;
 use clap::{Arg, ArgAction, Command, CommandFactory as _, FromArgMatches as _, Parser};
 use polyarch::text::Json;
 
-use super::command_line::Cli;
+use crate::cli::args::command_line::Cli;
 use crate::cli::terminal::typed::in_docker;
 
 /// The name of the program as a plugin.
@@ -20,6 +20,9 @@ const FILE: &str = "docker-polyarch";
 const NAME: &str = "polyarch";
 /// The word with which docker asks a plugin for its description.
 const METADATA: &str = "docker-cli-plugin-metadata";
+
+/// The word with which docker asks a plugin for candidates (cobra, `completions.go`).
+const COMPLETE: &str = "__complete";
 
 /// The words that the user typed for polyarch, and the one who started polyarch.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub(crate) enum Started {
     ByDocker(Vec<OsString>, Box<DockerOptions>),
     /// The docker CLI, which asks for the description of its plugin.
     ForMetadata,
+    /// The docker CLI, which asks for candidates that complete these words.
+    ForCompletion(Vec<OsString>),
 }
 
 /// The options of `docker` that stand before `polyarch`. docker has checked them.
@@ -71,6 +76,12 @@ pub(crate) fn read(typed: impl Iterator<Item = OsString>) -> Started {
     }
     if words.get(1).is_some_and(|word| word == METADATA) {
         return Started::ForMetadata;
+    }
+    if let [_, asked, name, words @ ..] = &*words
+        && asked == COMPLETE
+        && name == NAME
+    {
+        return Started::ForCompletion(words.to_vec());
     }
     // These are options of polyarch then: the user runs the file of the plugin without docker.
     let Ok(mut options) = DockerOptions::try_parse_from(&words) else { return Started::Alone(words) };
@@ -181,7 +192,7 @@ mod tests {
         match read(typed.split(' ').map(OsString::from)) {
             Started::Alone(words) => (texts(words), None),
             Started::ByDocker(words, options) => (texts(words), Some(*options)),
-            Started::ForMetadata => panic!("{typed}"),
+            Started::ForMetadata | Started::ForCompletion(_) => panic!("{typed}"),
         }
     }
 
