@@ -80,29 +80,6 @@ async fn fish_completes_commands_options_and_images() {
     }
 }
 
-/// zsh completes only in its line editor, so a second zsh types into a terminal.
-#[tokio::test]
-async fn zsh_completes_commands_options_and_images() {
-    let home = home("zsh", "_polyarch").await;
-    for (typed, wanted) in TYPED {
-        // The first press of the key reads the file of $fpath. The key lists, so that it also shows a single candidate.
-        let shown = wanted.iter().map(|word| format!("*{word}")).collect::<String>();
-        let script = format!(
-            "zmodload zsh/zpty
-             zpty shell zsh -f -i
-             zpty -w shell \"PROMPT=; RPROMPT=; stty columns 200; fpath=($PWD \\$fpath); autoload -Uz compinit; compinit -u -d dump\"
-             zpty -w shell \"bindkey '^I' list-choices; LISTMAX=1000; print re''ady\"
-             zpty -r shell line '*ready*'
-             zpty -n -w shell {typed:?}$'\\t'
-             zpty -r shell line '{shown}*'
-             print -r -- $line"
-        );
-        let said = answer(&home, "zsh", &script).await;
-        // zsh reads on until the last candidate is there; a candidate that is missing is a wait without end.
-        assert!(wanted.iter().all(|word| said.contains(word)), "{typed}: {said}");
-    }
-}
-
 #[tokio::test]
 async fn completions_exist_for_five_shells() {
     let home = Home::new();
@@ -125,7 +102,7 @@ async fn man_writes_a_page_for_every_command() {
         let text = fs::read_to_string(home.path().join(format!("pages/man1/{page}.1"))).unwrap();
         assert!(text.contains(&format!(".TH {page} 1")), "{page}: {text}");
         // `man` renders a page with groff.
-        let render = format!("groff -ww -mandoc -Tutf8 -P-cbou pages/man1/{page}.1");
+        let render = format!("groff -Kutf8 -ww -mandoc -Tutf8 -P-cbou pages/man1/{page}.1");
         let shown = Run::of("/bin/sh", &home, ["-c", &render]).finish().await.expect_code(0);
         assert_eq!(shown.stderr, "", "{page}");
         for words in ["NAME", "SYNOPSIS", "OPTIONS", &command] {
