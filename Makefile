@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz lint unit integration live docs picture parts engines engines-stop cargo
+.PHONY: help demo test fuzz lint unit integration live docs picture dist image dist-check parts engines engines-stop cargo
 
 # Where the tests find the real parts. Set one to use a part of your own; what is not set is brought up here.
 export POLYARCH_TEST_STATE ?= $(HOME)/.cache/polyarch-test
@@ -62,6 +62,18 @@ docs: cargo ## build the book in target/book and check its links
 picture: cargo parts engine ## make docs/live-view.svg from a run of polyarch in a terminal
 	cargo build --quiet --locked
 	@scripts/picture
+
+TARGETS ?=
+dist: cargo ## make the archives of a release in target/archives, for TARGETS="x86_64-unknown-linux-musl aarch64-unknown-linux-musl"
+	@scripts/dist $(TARGETS)
+
+image: ## build the image of polyarch from these archives, with the arguments ARGS of `polyarch build`
+	@scripts/image $(ARGS)
+
+dist-check: ## prove the archives: built again, in an empty Debian, and as an image
+	@scripts/dist-check reproducible $(TARGETS)
+	@scripts/dist-check empty-root
+	@scripts/dist-check image
 
 parts: ## install what the tests need and this machine lacks
 	@scripts/test-parts
