@@ -4,7 +4,8 @@
 #   POLYARCH_RELEASES  the address of the releases: a file:// directory, or an address of a web server
 #   POLYARCH_VERSION   the version
 #   POLYARCH_BIN       the directory of the program (~/.local/bin)
-#   POLYARCH_SHA256    the SHA-256 of the archive, if you have it from a place that you trust more than the releases
+#   POLYARCH_SHA256    the SHA-256 of the archive, if you have it from a place that you trust more than the releases;
+#                      for several processors all sums, separated by spaces
 set -eu
 
 version=${POLYARCH_VERSION:-0.1.0}
@@ -88,8 +89,13 @@ main() {
         [ -n "$expected" ] || fail "$from/SHA256SUMS has no line for $name.tar.gz" 'report this to the publisher of the releases'
     fi
     found=$(sum_of "$work/archive")
-    [ "$found" = "$expected" ] || fail "the SHA-256 of $name.tar.gz is $found, and $expected was expected" \
-        'download again; if the sums still differ, do not run the program'
+    case " $expected " in
+        *" $found "*) ;;
+        *)
+            fail "the SHA-256 of $name.tar.gz is $found, and $expected was expected" \
+                'download again; if the sums still differ, do not run the program'
+            ;;
+    esac
 
     tar -xzf "$work/archive" -C "$work" "$name/polyarch" || fail "$name.tar.gz has no program" 'report this to the publisher of the releases'
     # The new program runs once before it takes the place of an older one. A directory for temporary files may forbid that.

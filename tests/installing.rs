@@ -160,7 +160,13 @@ async fn installer_refuses_an_archive_with_a_wrong_sum() {
     machine.write_sums(&wrong, machine.archive().file_name().unwrap().to_str().unwrap());
     let refused = machine.install(&machine.directory(), &[]).await;
     machine.assert_refused(refused, "the SHA-256 of ");
+    let part = right[..63].to_owned();
+    let refused = machine.install(&machine.directory(), &[("POLYARCH_SHA256", &part)]).await;
+    machine.assert_refused(refused, "the SHA-256 of ");
     machine.install(&machine.directory(), &[("POLYARCH_SHA256", &right)]).await.unwrap();
+    // Runners of two processors share the variable.
+    let both = format!("{wrong} {right}");
+    machine.install(&machine.directory(), &[("POLYARCH_SHA256", &both)]).await.unwrap();
 }
 
 #[tokio::test]
