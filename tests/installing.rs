@@ -34,7 +34,8 @@ impl Machine {
     /// Packs the folder of the program, and writes the sum.
     async fn pack(&self) {
         let mut tar = Command::new("tar");
-        tar.arg("-czf").arg(self.archive()).arg("-C").arg(self.path("packed")).arg(".");
+        tar.arg("-czf").arg(self.archive()).arg("-C").arg(self.path("packed"));
+        tar.arg(format!("polyarch-{VERSION}-x86_64-unknown-linux-musl"));
         parts::printed(&parts::output(tar).await);
         self.write_sums(&self.sum(), self.archive().file_name().unwrap().to_str().unwrap());
     }

@@ -72,7 +72,7 @@ fn collect(node: &Node, found: &mut BTreeSet<String>) {
     }
 }
 
-/// The words of a plan that complete a command line.
+/// The names in a plan that complete a command line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outline {
     /// The names of the images.

@@ -65,7 +65,10 @@ async fn init_finds_every_dockerfile_and_the_remote() {
     let plan: serde_json::Value = serde_json::from_str(&plan).unwrap();
     let images = plan["images"].as_object().unwrap();
     assert_eq!(images.keys().collect::<Vec<_>>(), ["api", "job", "web"], "{plan}");
-    assert!(images["job"]["context"].as_str().unwrap().ends_with("odd dir/$$HOME"), "{plan}");
+    assert!(
+        images["job"]["platforms"]["linux/amd64"]["context"].as_str().unwrap().ends_with("odd dir/$$HOME"),
+        "{plan}"
+    );
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::fs;
 
 use super::commands;
 use crate::support::program::{Home, Run};
+use crate::support::terminal::Terminal;
 
 const PLAN: &str = "\
 version: 1
@@ -77,6 +78,32 @@ async fn fish_completes_commands_options_and_images() {
         found.retain(|word| !typed.ends_with(' ') || !word.starts_with('-'));
         found.sort_unstable();
         assert_eq!(found, wanted, "{typed}: {said}");
+    }
+}
+
+/// zsh completes only in a terminal. It finds the file in `$fpath`, as a package installs it.
+#[tokio::test]
+async fn zsh_completes_commands_options_and_images() {
+    let home = home("zsh", "_polyarch").await;
+    let settings =
+        format!("fpath=({} $fpath)\nautoload -Uz compinit\ncompinit -u -D\nPS1='> '\n", home.path().display());
+    fs::write(home.path().join(".zshrc"), settings).unwrap();
+    let path = format!("{}:/usr/bin:/bin", home.path().join("bin").display());
+    for (typed, wanted) in TYPED {
+        let shell = Run::of("/usr/bin/zsh", &home, ["-d", "-i"]).env("PATH", &path);
+        let terminal = Terminal::start(&shell, 120);
+        terminal.until(|rows| rows == [">"]).await;
+        terminal.types(typed);
+        terminal.types("Tab");
+        let before = typed.rsplit_once(' ').unwrap().0;
+        let completed = |rows: &[String]| match wanted {
+            [one] => rows[0] == format!("> {before} {one}"),
+            many => {
+                let listed: Vec<_> = rows[1..].iter().flat_map(|row| row.split_whitespace()).collect();
+                many.iter().all(|one| listed.contains(one))
+            }
+        };
+        terminal.until(completed).await;
     }
 }
 
