@@ -36,7 +36,8 @@ async fn second_live_run_sends_nothing_and_moves_no_tag(engine: Engine) {
     let (heads, others): (Vec<_>, Vec<_>) = asked[before..].iter().partition(|request| request.starts_with("HEAD "));
     assert_eq!(others.len(), 1 + 2 + 2 * 2 + 2, "{others:#?}");
     // polyarch asks for each layer once, also for the layer that both platforms have.
-    let (routes, layers): (Vec<&String>, Vec<&String>) = heads.into_iter().partition(|request| request.ends_with("/polyarch-route"));
+    let (routes, layers): (Vec<&String>, Vec<&String>) =
+        heads.into_iter().partition(|request| request.ends_with("/polyarch-route"));
     assert_eq!((routes.len(), layers.len()), (1, 5), "{layers:#?}");
     assert!(layers.iter().all(|request| request.contains("/blobs/sha256:")), "{layers:#?}");
     assert_eq!(second["images"][0]["index"], first["images"][0]["index"]);
