@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest as _, Sha256};
+use polyarch::oci::Digest;
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -57,7 +57,7 @@ impl Machine {
     }
 
     fn sum(&self) -> String {
-        Sha256::digest(fs::read(self.archive()).unwrap()).iter().map(|byte| format!("{byte:02x}")).collect()
+        Digest::of(&fs::read(self.archive()).unwrap()).to_string().replace("sha256:", "")
     }
 
     fn write_sums(&self, sum: &str, file: &str) {
@@ -68,7 +68,7 @@ impl Machine {
         format!("file://{}", self.path("releases").display())
     }
 
-    /// Runs the script on an x86_64 Linux machine, whichever one runs this test, and returns its stderr.
+    /// Runs the script on a Linux machine with an `x86_64` processor, whichever one runs this test, and returns its stderr.
     async fn install(&self, releases: &str, settings: &[(&str, &str)]) -> Result<String, String> {
         let tools = self.path("tools");
         fs::create_dir_all(&tools).unwrap();

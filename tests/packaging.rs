@@ -60,7 +60,7 @@ async fn plan_of_the_image_has_both_platforms() {
         fs::copy(repository().join("packaging/image").join(file), plan.join(file)).unwrap();
     }
     let run = Run::new(&home, ["plan", "--file", "packaging/image/build.yaml", "--matrix", "github"]);
-    let ran = run.env("POLYARCH_IMAGE_VERSION", VERSION).env("GITHUB_SHA", &"0123456789".repeat(4)).finish().await;
+    let ran = run.env("POLYARCH_IMAGE_VERSION", VERSION).env("GITHUB_SHA", "0123456789".repeat(4)).finish().await;
     assert_eq!(ran.code(), 0, "{}", ran.stderr);
     assert!(ran.stdout.contains("linux/amd64") && ran.stdout.contains("linux/arm64"), "{}", ran.stdout);
 }

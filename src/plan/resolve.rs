@@ -102,10 +102,10 @@ pub fn outline(source: &SourceText) -> Outline {
                 found.platforms.extend(platforms.iter().filter_map(|node| match &node.value {
                     Value::Text(platform) => Some(platform.clone()),
                     _ => None,
-                }))
+                }));
             }
             Some(Value::Map(platforms)) => {
-                found.platforms.extend(platforms.iter().map(|entry| entry.key.name.to_string()))
+                found.platforms.extend(platforms.iter().map(|entry| entry.key.name.to_string()));
             }
             _ => {}
         }

@@ -124,7 +124,7 @@ fn holds(condition: &Value, scope: &Value) -> bool {
 
 impl<'a> Job<'a> {
     fn new(system: &'a System, uses: &'a Uses<'a>, ended: &Map<String, Value>, matrix: Value) -> Self {
-        let [(_, _), (_, user), (_, password)] = system.login();
+        let [_, (_, actor), (_, password)] = system.login();
         let mut scope = needs(ended);
         let own = system.own("runner");
         let _ = fs::remove_dir_all(&own);
@@ -133,7 +133,7 @@ impl<'a> Job<'a> {
         scope["secrets"] = json!({ "GITHUB_TOKEN": password });
         scope["runner"] = json!({ "temp": own });
         scope["github"] = json!({
-            "actor": user, "server_url": system.server(), "action_repository": "OWNER/polyarch",
+            "actor": actor, "server_url": system.server(), "action_repository": "OWNER/polyarch",
             "action_path": env!("CARGO_MANIFEST_DIR"),
         });
         Self { system, uses, scope, path: Vec::new(), env: Vec::new() }

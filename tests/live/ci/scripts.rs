@@ -75,7 +75,7 @@ fn gitlab_jobs(system: &System, file: &Value, common: &Value, set: &Value, [buil
     builds.chain([Step { script: script(&file[join]), env: own.clone() }]).collect()
 }
 
-/// The three builds of CodeBuild. Each command is a script of its own.
+/// The three builds of `CodeBuild`. Each command is a script of its own.
 pub(crate) fn codebuild(system: &System) -> Vec<Step> {
     let file: Value = serde_yaml::from_str(&system.example("codebuild.yaml")).unwrap();
     let builds = file["batch"]["build-graph"].as_array().unwrap();
@@ -88,7 +88,7 @@ pub(crate) fn codebuild(system: &System) -> Vec<Step> {
     builds.iter().flat_map(build).collect()
 }
 
-/// The three actions of CodeCatalyst.
+/// The three actions of `CodeCatalyst`.
 pub(crate) fn codecatalyst(system: &System) -> Vec<Step> {
     let file: Value = serde_yaml::from_str(&system.example("codecatalyst.yaml")).unwrap();
     let action = |action: &Value| {
@@ -114,7 +114,7 @@ fn aws(system: &System, command: &str, mut env: Vec<(String, String)>) -> Step {
 /// The steps of the Jenkinsfile.
 pub(crate) fn jenkins(system: &System) -> Vec<Step> {
     let text = system.example("Jenkinsfile");
-    let [(_, _), (_, user), (_, password)] = system.login();
+    let [_, (_, user), (_, password)] = system.login();
     let set = Regex::new(r"(?m)^ +([A-Z_]+) = '([^']*)'").unwrap();
     let mut env: Vec<_> = set.captures_iter(&text).map(|set| (set[1].to_owned(), set[2].to_owned())).collect();
     env.extend([("REGISTRY_USR".into(), user), ("REGISTRY_PSW".into(), password)]);

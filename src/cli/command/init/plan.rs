@@ -37,7 +37,7 @@ fn image(place: usize, dockerfile: &Dockerfile) -> String {
     let mut text = String::new();
     let mut line = |comment: &str, key: &str| {
         if place == 0 && !comment.is_empty() {
-            text.push_str(&format!("    # {comment}\n"));
+            text.extend(["    # ", comment, "\n"]);
         }
         text.push_str(key);
         text.push('\n');
