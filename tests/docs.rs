@@ -63,6 +63,7 @@ fn aws(run: Run, ecr: &ScriptedEcr) -> Run {
         .env("AWS_SECRET_ACCESS_KEY", "key")
         .env("AWS_REGION", "us-east-1")
         .env("GITHUB_SHA", "0123456789abcdef0123456789abcdef01234567")
+        .env("GITHUB_REF", "refs/heads/main")
         .env("NPM_REGISTRY", "https://npm.example.com")
         .env("HTTPS_PROXY", "http://127.0.0.1:9")
         .env("DOCKER_HOST", "unix:///nowhere/engine.sock")

@@ -50,6 +50,7 @@ const CRATES: &[(&[&str], &[&str])] = &[
         &["src/ecr/"],
     ),
     (&["ipnet"], &["src/registry/"]),
+    (&["semver"], &["src/facts/"]),
     (&["strsim"], &["src/plan/"]),
     (&["getrandom"], &["src/random/"]),
     (&["serde_yaml"], &["src/plan/read/raw.rs", "src/plan/model/yaml.rs"]),

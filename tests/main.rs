@@ -35,4 +35,5 @@ mod registry_faults;
 mod schemas;
 mod scripted_ecr;
 mod support;
+mod tagging;
 mod verifying;

@@ -39,6 +39,14 @@ fn facts() -> Facts {
         ("git.sha".to_owned(), Ok(sha.to_owned())),
         ("git.short".to_owned(), Ok(sha[..7].to_owned())),
         ("git.tag".to_owned(), Err("no tag points at HEAD".to_owned())),
+        ("git.version".to_owned(), Ok("1.2.3".to_owned())),
+        ("git.major".to_owned(), Ok("1".to_owned())),
+        ("git.minor".to_owned(), Ok("2".to_owned())),
+        ("git.ref_slug".to_owned(), Ok("v1.2.3".to_owned())),
+        ("when.release".to_owned(), Ok("true".to_owned())),
+        ("when.branch".to_owned(), Ok("false".to_owned())),
+        ("when.highest".to_owned(), Err("the highest release is unknown: this clone may lack tags".to_owned())),
+        ("when.pr".to_owned(), Ok("false".to_owned())),
         ("aws.registry".to_owned(), Ok("123456789012.dkr.ecr.eu-central-1.amazonaws.com".to_owned())),
         ("aws.region".to_owned(), Ok("eu-central-1".to_owned())),
         ("aws.account".to_owned(), Err("no AWS credentials were found".to_owned())),
@@ -91,8 +99,14 @@ fn good_plans_resolve_to_their_expected_json() {
 fn resolved_plan_reads_back_as_the_same_plan() {
     for path in plans("good") {
         let plan = read(&source(&path)).unwrap();
-        // Warnings and places are about the text, and not about the plan.
-        let meant = |plan| Plan { warnings: Vec::new(), places: BTreeMap::new(), ..plan };
+        // Warnings and places are about the text, and not about the plan. The text that is printed has only this run.
+        let meant = |plan| Plan {
+            warnings: Vec::new(),
+            places: BTreeMap::new(),
+            left_out: Vec::new(),
+            notes: Vec::new(),
+            ..plan
+        };
         for printed in [serde_json::to_string(&plan).unwrap(), to_yaml(&plan).unwrap()] {
             let again = resolve(&text(&printed), &Environment::new(), &Facts::new(), &Overrides::default());
             let again = again.unwrap_or_else(|errors| panic!("{}\n{printed}", rendered(&errors)));
@@ -107,6 +121,17 @@ fn only_facts_that_a_plan_names_are_needed() {
         let named: BTreeSet<String> = needed_facts(&source(&path), &Overrides::default());
         let expected = match path.file_stem().unwrap().to_str().unwrap() {
             "defaults-and-anchors" => vec!["git.sha", "git.short", "git.tag"],
+            "conditions" => vec![
+                "git.major",
+                "git.minor",
+                "git.pr",
+                "git.ref_slug",
+                "git.version",
+                "when.branch",
+                "when.highest",
+                "when.pr",
+                "when.release",
+            ],
             "ecr" => vec!["aws.account", "aws.region", "aws.registry"],
             _ => Vec::new(),
         };

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::oci::Platform;
 
-use super::image::ReadImage;
+use super::image::{LeftOut, ReadImage};
 use super::model::names::ImageName;
 use super::read::node::Origin;
 use super::read::reader::Reader;
@@ -18,9 +18,10 @@ type JobPosition = (usize, usize);
 type Edges<'a> = HashMap<JobPosition, Vec<(JobPosition, &'a Origin)>>;
 
 /// Refuses bases that the plan does not have, and images that depend on themselves. `names` are the names of all
-/// images of the plan. `images` may lack some of them, because the reader could not read them.
-pub(super) fn check(reader: &mut Reader<'_>, images: &[ReadImage], names: &BTreeSet<&str>) {
-    let edges = edges(reader, images, names);
+/// images of the plan. `images` may lack some of them, because the
+/// reader could not read them. `unwanted` are the images that this run does not have.
+pub(super) fn check(reader: &mut Reader<'_>, images: &[ReadImage], unwanted: &[LeftOut], names: &BTreeSet<&str>) {
+    let edges = edges(reader, images, unwanted, names);
     let mut open = open(images, &edges);
     while let Some(first) = open.first().copied() {
         let cycle = walk(first, &edges, &mut open);
@@ -32,7 +33,12 @@ pub(super) fn check(reader: &mut Reader<'_>, images: &[ReadImage], names: &BTree
     }
 }
 
-fn edges<'a>(reader: &mut Reader<'_>, images: &'a [ReadImage], names: &BTreeSet<&str>) -> Edges<'a> {
+fn edges<'a>(
+    reader: &mut Reader<'_>,
+    images: &'a [ReadImage],
+    unwanted: &[LeftOut],
+    names: &BTreeSet<&str>,
+) -> Edges<'a> {
     let by_name: HashMap<&ImageName, usize> =
         images.iter().enumerate().map(|(at, read)| (&read.image.name, at)).collect();
     let mut edges = Edges::new();
@@ -40,7 +46,11 @@ fn edges<'a>(reader: &mut Reader<'_>, images: &'a [ReadImage], names: &BTreeSet<
         for (nth, (job, bases)) in read.image.jobs.iter().zip(&read.bases).enumerate() {
             for (base, origin) in bases {
                 let Some(&at) = by_name.get(base) else {
-                    if !names.contains(base.as_str()) {
+                    if let Some(LeftOut { when, .. }) = unwanted.iter().find(|image| image.name == *base) {
+                        let message = format!("the image `{base}` is not in this run: it has `when: {when}`");
+                        let hint = format!("give `{}` the same `when`, or remove it from `{base}`", read.image.name);
+                        reader.problem(origin, message, Some(hint));
+                    } else if !names.contains(base.as_str()) {
                         let hint = suggest(base.as_str(), names.iter().copied());
                         reader.problem(origin, format!("there is no image `{base}` in the plan"), hint);
                     }

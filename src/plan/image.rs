@@ -2,8 +2,9 @@
 
 use std::rc::Rc;
 
-use crate::oci::{Platform, Reference, RepositoryPath, Selector, Tag};
+use crate::oci::{Platform, RepositoryPath};
 
+use super::condition::{self, When};
 use super::job::{self, ReadContext, ReadJob};
 use super::keys::ecr;
 use super::model::names::ImageName;
@@ -17,6 +18,7 @@ use super::read::node::{Entry, Map, Node, Origin, Value, get, merge_maps, put};
 use super::read::reader::{Late, Read, Reader};
 use super::read::set::{Set, Sets};
 use super::read::suggest::{nearest, suggest};
+use super::tags;
 
 /// An image, and the places in the plan that name its parts.
 pub(super) struct ReadImage {
@@ -47,8 +49,22 @@ pub(super) fn settings(reader: &mut Reader<'_>, node: &Node, subject: &str) -> R
     Ok(map)
 }
 
-/// Reads the image `entry`.
-pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, common: &Common<'_>, sets: &mut Sets) -> Read<ReadImage> {
+/// An image of the plan, or the reason why this run has no such image.
+pub(super) enum Considered {
+    Wanted(Box<ReadImage>),
+    LeftOut(LeftOut),
+}
+
+/// An image whose `when` does not hold. Its other keys may need facts that this run does not have, so polyarch does not
+/// read them.
+pub(super) struct LeftOut {
+    pub(super) name: ImageName,
+    /// The conditions of its `when`.
+    pub(super) when: String,
+}
+
+/// Reads the image `entry`, if this run has it.
+pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, common: &Common<'_>, sets: &mut Sets) -> Read<Considered> {
     let text = &*entry.key.name;
     let name = text.parse::<ImageName>().map_err(|error| {
         let hint = Some("set `repository` if you want a name with dots or slashes".to_owned());
@@ -57,9 +73,13 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, common: &Common<'_>, 
     let own = settings(reader, &entry.value, &format!("the image `{text}`"))?;
     let mut map = merge_maps(&import::below(&common.defaults, &own, PLATFORM.known), &own);
     let sets = sets.apply(reader, text, &mut map);
+    let when = get(&map, "when").map(|said| condition::read(reader, &said.value)).transpose();
+    if let Ok(Some(When { holds: false, written })) = when {
+        return Ok(Considered::LeftOut(LeftOut { name: name?, when: written }));
+    }
     let late = Late { name: Some(text), ..Late::default() };
     let repository = repository(reader, &map, entry, &name, late, common);
-    let tags = tags(reader, &map, entry, late, common);
+    let tags = tags::read(reader, &map, entry, late, common.around.overrides);
     let attestations = attestations(reader, &map, late);
     let ecr = ecr::creation(reader, &map, late, common.around.directory);
     let platforms = platforms(reader, &map, entry, late);
@@ -73,6 +93,7 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, common: &Common<'_>, 
     let origins = (&entry.key.origin, tag_origin);
     let jobs = jobs(reader, &subset(&map), planned, &sets, late, origins, &common.around);
     platforms?;
+    when?;
     let (tags, tag_origins) = tags?.into_iter().unzip();
     let jobs = jobs?;
     dropped(reader, &map, &jobs, attestations)?;
@@ -88,7 +109,7 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, common: &Common<'_>, 
         read.arch_tags.push(arch_tag);
         read.bases.push(bases);
     }
-    Ok(read)
+    Ok(Considered::Wanted(Box::new(read)))
 }
 
 /// Reads the job of every platform.
@@ -158,62 +179,6 @@ fn repository(
         }
     }
     Ok(path)
-}
-
-/// The final tags, each with its place. There is at least one.
-fn tags(
-    reader: &mut Reader<'_>,
-    map: &Map,
-    entry: &Entry,
-    late: Late<'_>,
-    common: &Common<'_>,
-) -> Read<Vec<(Tag, Origin)>> {
-    let overrides = common.around.overrides;
-    let flag = |tag: &String| {
-        let origin = Origin::Flag(format!("--tag {tag}").into());
-        Node { origin, value: Value::Flag(tag.clone()) }
-    };
-    let items: Rc<[Node]> = if !overrides.tags.is_empty() && overrides.selection.has_image(&entry.key.name) {
-        overrides.tags.iter().map(flag).collect()
-    } else if let Some(said) = get(map, "tags") {
-        reader.list(&said.value, "`tags`")?
-    } else {
-        Rc::default()
-    };
-    if items.is_empty() {
-        let hint = "add tags: [\"1.0\", latest]".to_owned();
-        let message = format!("the image `{}` has no tags", entry.key.name);
-        return Err(reader.problem(&entry.key.origin, message, Some(hint)));
-    }
-    distinct(reader, &items, |reader, item| Ok((tag(reader, item, late)?, item.origin.clone())))
-}
-
-/// A tag. Users of docker often write a whole reference instead.
-fn tag(reader: &mut Reader<'_>, item: &Node, late: Late<'_>) -> Read<Tag> {
-    let text = reader.text(item, "the tag", late)?;
-    let parsed = text.parse::<Tag>();
-    // A tag keeps its case. The rest of a reference is lower case.
-    let lower = text.rsplit_once(':').map(|(name, tag)| format!("{}:{tag}", name.to_lowercase()));
-    parsed.map_err(|error| match lower.as_ref().unwrap_or(&text).parse::<Reference>() {
-        Ok(Reference { repository, selector: Selector::Tag(tag) }) if text.contains(['/', ':']) => {
-            let (namespace, name) = match repository.path().as_str().rsplit_once('/') {
-                Some((namespace, name)) => (format!("/{namespace}"), name),
-                None => (String::new(), repository.path().as_str()),
-            };
-            let hint = match item.origin {
-                Origin::Flag(_) => format!("pass only the tag: `-t {tag}`"),
-                Origin::Text(_) => {
-                    format!("write registry: {}{namespace}, repository: {name}, tags: [\"{tag}\"]", repository.host())
-                }
-            };
-            reader.problem(
-                &item.origin,
-                format!("`{text}` is a reference, and a tag is only the part after its colon"),
-                Some(hint),
-            )
-        }
-        _ => reader.problem(&item.origin, format!("the tag `{text}` is not valid: {error}"), None),
-    })
 }
 
 fn attestations(reader: &mut Reader<'_>, map: &Map, late: Late<'_>) -> Read<AttestationPolicy> {

@@ -5,6 +5,7 @@
 
 mod bases;
 mod checks;
+mod condition;
 mod image;
 mod job;
 mod keys;
@@ -13,6 +14,7 @@ mod read;
 mod resolve;
 mod schema;
 mod select;
+mod tags;
 
 pub use model::endpoint::host::{EngineHost, EngineHostError};
 pub use model::endpoint::ssh::SshHost;

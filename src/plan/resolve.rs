@@ -6,7 +6,8 @@ use std::rc::Rc;
 
 use super::bases;
 use super::checks;
-use super::image::{self, Common, ReadImage};
+use super::condition;
+use super::image::{self, Common, Considered, LeftOut, ReadImage};
 use super::job::ReadContext;
 use super::keys::ecr;
 use super::keys::engines;
@@ -22,6 +23,7 @@ use super::read::raw;
 use super::read::reader::{Environment, FACTS, Facts, Read, Reader};
 use super::read::set::Sets;
 use super::select::select;
+use super::tags;
 use crate::aws::AwsRegion;
 use crate::plan::model::ecr::OWN_REGISTRY;
 
@@ -31,9 +33,19 @@ const VERSION: u32 = 1;
 /// The facts that a plan uses, such as `git.sha` and `aws.account`. The caller looks up only these. A text that does
 /// not parse has none, and [`resolve`] reports its errors.
 pub fn needed_facts(source: &SourceText, overrides: &Overrides) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
+    let (mut found, mut conditions) = (BTreeSet::new(), BTreeSet::new());
     if let Ok(node) = raw::parse(source) {
         collect(&node, &mut found);
+        collect_implied(&node, &mut conditions);
+    }
+    for set in &overrides.set {
+        let Some((key, value)) = set.split_once('=') else { continue };
+        let origin = Origin::Flag(key.into());
+        implied(
+            key.rsplit('.').next().unwrap_or(key),
+            &Node { origin, value: Value::Flag(value.to_owned()) },
+            &mut conditions,
+        );
     }
     let flags = registry_flags(&overrides.registries);
     let said = raw::parse(source).ok().and_then(|node| said_registry(&node));
@@ -42,6 +54,7 @@ pub fn needed_facts(source: &SourceText, overrides: &Overrides) -> BTreeSet<Stri
     }
     overrides.set.iter().for_each(|set| found.extend(interpolate::names(set)));
     found.retain(|name| FACTS.contains(&name.as_str()));
+    found.extend(conditions);
     found
 }
 
@@ -113,6 +126,26 @@ pub fn outline(source: &SourceText) -> Outline {
     found
 }
 
+/// Adds the facts that a plan needs without their names: for `when`, and for `tags: auto`.
+fn collect_implied(node: &Node, found: &mut BTreeSet<String>) {
+    match &node.value {
+        Value::List(items) => items.iter().for_each(|item| collect_implied(item, found)),
+        Value::Map(map) => map.iter().for_each(|entry| {
+            implied(&entry.key.name, &entry.value, found);
+            collect_implied(&entry.value, found);
+        }),
+        _ => {}
+    }
+}
+
+fn implied(key: &str, value: &Node, found: &mut BTreeSet<String>) {
+    match key {
+        "when" => condition::add_facts(value, found),
+        "tags" => tags::add_facts(value, found),
+        _ => {}
+    }
+}
+
 /// Resolves a plan: YAML, defaults, variables, the overrides of the command line, and the selection.
 ///
 /// polyarch checks the whole plan, even if you select only a part of it. Paths are joined to the directory of
@@ -149,9 +182,9 @@ fn read(reader: &mut Reader<'_>, node: &Node, overrides: &Overrides) -> Read<Pla
         registries: registries.as_ref().map(|registries| registries.named().cloned().collect()).unwrap_or_default(),
     };
     let silence = silence::read(reader, said("silence"));
-    let (images, all_images) = images(reader, node, &top, &common);
+    let (images, unwanted, all_images) = images(reader, node, &top, &common);
     checks::check(reader, &images, &common.registries);
-    bases::check(reader, &images, &names_of(&top));
+    bases::check(reader, &images, &unwanted, &names_of(&top));
     all_engines.and(all_images)?;
     let places = |read: &ReadImage| {
         let jobs = read.image.jobs.iter().zip(&read.inputs);
@@ -163,8 +196,14 @@ fn read(reader: &mut Reader<'_>, node: &Node, overrides: &Overrides) -> Read<Pla
     let images = images.into_iter().map(|read| read.image).collect();
     let Registries { first, copies } = registries?;
     let silence = silence?;
-    let (left_out, warnings) = (Vec::new(), Vec::new());
-    Ok(Plan { registry: first, copies, engines, images, left_out, silence, warnings, places })
+    let left_out = unwanted.iter().map(|image| image.name.clone()).collect();
+    let notes = unwanted.iter().map(note).collect();
+    let warnings = Vec::new();
+    Ok(Plan { registry: first, copies, engines, images, left_out, notes, silence, warnings, places })
+}
+
+fn note(LeftOut { name, when }: &LeftOut) -> String {
+    format!("{name} is not in this run: no condition holds of its `when: {when}`")
 }
 
 /// The keys of the plan without its extensions. Checks the version.
@@ -209,13 +248,18 @@ fn registry_flags(flags: &[String]) -> Option<Node> {
     Some(Node { origin, value: Value::List(flags.iter().map(node).collect()) })
 }
 
-/// The images that could be read, and an error if others could not.
-fn images(reader: &mut Reader<'_>, node: &Node, top: &Map, common: &Common<'_>) -> (Vec<ReadImage>, Read<()>) {
-    let (mut read, mut all) = (Vec::new(), Ok(()));
+/// The images that could be read, the images that this run does not have, and an error if others could not be read.
+fn images(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    top: &Map,
+    common: &Common<'_>,
+) -> (Vec<ReadImage>, Vec<LeftOut>, Read<()>) {
+    let (mut read, mut unwanted, mut all) = (Vec::new(), Vec::new(), Ok(()));
     let said = get(top, "images").map(|entry| &entry.value);
     let images = match said.map(|node| reader.any_map(node, "`images`")).transpose() {
         Ok(images) => images.unwrap_or_default(),
-        Err(told) => return (read, Err(told)),
+        Err(told) => return (read, unwanted, Err(told)),
     };
     if images.is_empty() {
         let hint = "add an image: images: { hello: { tags: [latest], platforms: [linux/amd64] } }".to_owned();
@@ -224,11 +268,12 @@ fn images(reader: &mut Reader<'_>, node: &Node, top: &Map, common: &Common<'_>) 
     let mut sets = Sets::parse(reader, &common.around.overrides.set);
     for entry in images.iter() {
         match reader.go_on().and_then(|()| image::read(reader, entry, common, &mut sets)) {
-            Ok(image) => read.push(image),
+            Ok(Considered::Wanted(image)) => read.push(*image),
+            Ok(Considered::LeftOut(image)) => unwanted.push(image),
             Err(told) => all = Err(told),
         }
     }
     let names: Vec<&str> = images.iter().map(|entry| &*entry.key.name).collect();
     sets.check_used(reader, &names);
-    (read, all)
+    (read, unwanted, all)
 }

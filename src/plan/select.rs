@@ -69,7 +69,7 @@ fn no_platform(skipped: &[String], selection: &Selection) -> Option<Problem> {
 }
 
 fn check(plan: &Plan, selection: &Selection) -> Vec<Problem> {
-    let names = || plan.images.iter().map(|image| &image.name).map(ImageName::as_str);
+    let names = || plan.images.iter().map(|image| &image.name).chain(&plan.left_out).map(ImageName::as_str);
     let mut problems = Vec::new();
     for wanted in &selection.images {
         if !names().any(|name| name == wanted) {
@@ -83,6 +83,10 @@ fn check(plan: &Plan, selection: &Selection) -> Vec<Problem> {
         if !planned.contains(&&job.platform) {
             planned.push(&job.platform);
         }
+    }
+    if planned.is_empty() && !plan.left_out.is_empty() {
+        // `when` left out all selected images, and polyarch did not read their platforms.
+        return problems;
     }
     for platform in selection.platforms.iter().filter(|wanted| !planned.iter().any(|one| wanted.covers(one))) {
         let planned: Vec<String> = planned.iter().map(ToString::to_string).collect();

@@ -16,7 +16,7 @@ use crate::support::expected;
 const MARK: &str = "<!-- The rest of this page is generated from src/plan/schema.json. -->\n";
 
 /// The maps of a plan: the definition, the path of its keys in a plan, and the heading.
-const MAPS: [(&str, &str, &str); 19] = [
+const MAPS: [(&str, &str, &str); 20] = [
     ("", "", "Your plan"),
     ("registry", "registry.", "A registry"),
     ("engine", "engines.NAME.", "An engine"),
@@ -24,6 +24,7 @@ const MAPS: [(&str, &str, &str); 19] = [
     ("engineBuildkit", "engines.NAME.buildkit.", "A BuildKit behind a program"),
     ("image", "images.NAME.", "An image"),
     ("platform", "images.NAME.platforms.PLATFORM.", "A platform of an image"),
+    ("tag", "images.NAME.tags[].", "A tag with conditions"),
     ("entry", "images.NAME.entry.", "An entry"),
     ("secret", "images.NAME.secrets[].", "A secret"),
     ("ulimit", "images.NAME.ulimits.LIMIT.", "A ulimit"),
@@ -88,6 +89,9 @@ fn yaml(value: &Value) -> String {
 /// The heading of a map, if `reference` leads to one.
 fn link(reference: &str) -> String {
     let name = reference.rsplit('/').next().unwrap();
+    if name == "condition" {
+        return "[a condition](#conditions)".to_owned();
+    }
     if ["cacheS3", "cacheAzblob", "cacheGha"].contains(&name) {
         return "[a storage cache](#a-cache-in-amazon-s3)".to_owned();
     }
@@ -223,6 +227,7 @@ fn plan(map: &str, key: &str, value: &Value) -> Value {
         ("engineTls", "cert" | "key") => json!({ "cert": "a.pem", "key": "a.key" }),
         ("engine", _) => json!({ "host": "tcp://10.0.0.7:2375", "insecure": true }),
         ("image", "rewrite_timestamp") => json!({ "args": { "SOURCE_DATE_EPOCH": "0" } }),
+        ("tag", "when") => json!({ "tag": "latest" }),
         ("secret", "id" | "env") => json!({ "id": "npm", "env": "NPM_TOKEN" }),
         ("secret", _) => json!({ "id": "npm" }),
         ("ulimit", _) => json!({ "soft": 1, "hard": 2048 }),
@@ -258,6 +263,7 @@ fn plan(map: &str, key: &str, value: &Value) -> Value {
         "engineBuildkit" => with(&whole, "engines", &json!({ "arm": { "buildkit": value } })),
         "image" => plan(&merge(&image, &value)),
         "entry" | "cache" | "ecr" => in_image(map, &value),
+        "tag" => in_image("tags", &json!([value])),
         "secret" => in_image("secrets", &json!([value])),
         "ulimit" => in_image("ulimits", &json!({ "nofile": value })),
         "cacheFrom" => in_image("cache", &json!({ "from": [value] })),
@@ -268,9 +274,22 @@ fn plan(map: &str, key: &str, value: &Value) -> Value {
     }
 }
 
+/// The facts of a run for the release 1.2.3.
+fn facts() -> Facts {
+    let known = [
+        ("git.version", "1.2.3"),
+        ("git.major", "1"),
+        ("git.minor", "2"),
+        ("git.ref_slug", "v1.2.3"),
+        ("when.release", "true"),
+        ("when.highest", "true"),
+    ];
+    known.map(|(name, value)| (name.to_owned(), Ok(value.to_owned()))).into()
+}
+
 fn resolved(plan: &Value) -> Result<Plan, PlanErrors> {
     let source = SourceText { path: "build.yaml".into(), text: plan.to_string() };
-    resolve(&source, &Environment::new(), &Facts::new(), &Overrides::default())
+    resolve(&source, &Environment::new(), &facts(), &Overrides::default())
 }
 
 #[test]

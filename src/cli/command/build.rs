@@ -75,6 +75,11 @@ pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCod
         let unreached = build.engines.warnings();
         ending::warn(&warnings.iter().cloned().chain(unreached).collect::<Vec<_>>(), settings);
     }
+    let is_for_people =
+        args.output.format == Format::Text && !matches!(args.output.progress, Progress::Quiet | Progress::Json);
+    if is_for_people {
+        build.plan.notes.iter().for_each(|note| stderr::line(&*as_typed(note)));
+    }
     if args.dry_run {
         return super::dry_run::show(&build);
     }
@@ -92,8 +97,6 @@ pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCod
     }
     Box::pin(run::build(build, RunContext { server, notices, shutdown }, &mut fanout)).await;
     let report = fanout.end(signals.code());
-    let is_for_people =
-        args.output.format == Format::Text && !matches!(args.output.progress, Progress::Quiet | Progress::Json);
     if let Some(line) = later(&report).filter(|_| is_served && is_for_people) {
         stderr::line(&*as_typed(&line));
     }

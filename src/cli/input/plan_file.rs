@@ -3,16 +3,16 @@
 use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures::future::join_all;
 use polyarch::context::MAX_DOCKERFILE_BYTES;
 use polyarch::ecr::{EcrError, aws_facts};
-use polyarch::facts::git_facts;
+use polyarch::facts::{build_facts, ci_disagreement, git_facts};
 use polyarch::oci::{Platform, ReferenceError, RegistryHost, Repository};
 use polyarch::plan::{
     self, Build, CachePolicy, Endpoint, EngineHost, EngineName, EnginePlatforms, EngineSpec, Image, Job, NamedContext,
-    NamedRegistry, Overrides, Plan, PlanErrors, PullPolicy, RegistryChoice, Selection, SourceText,
+    NamedRegistry, Overrides, Plan, PlanErrors, Problem, PullPolicy, RegistryChoice, Selection, SourceText,
 };
 use polyarch::registry::Notice;
 use polyarch::run::{self, Engines, Failure, Others, Phase, Registries, Registry, Server};
@@ -122,10 +122,24 @@ impl PlanFile {
         let needed = plan::needed_facts(&self.source, overrides);
         let directory = self.source.path.parent().unwrap_or(Path::new(""));
         let mut facts = git_facts(directory, &settings.environment, &needed).await;
+        facts.extend(build_facts(&settings.environment, &needed, SystemTime::now()));
         let region = plan::own_region(&self.source, overrides);
         facts.extend(aws_facts(&settings.ecr, &needed, region.as_ref()).await.map_err(|error| of_ecr(&error))?);
-        Ok(plan::resolve(&self.source, &settings.environment, &facts, overrides)?)
+        let mut plan = plan::resolve(&self.source, &settings.environment, &facts, overrides)?;
+        if needed.iter().any(|name| name.starts_with("git.") || name.starts_with("when.")) {
+            plan.warnings.extend(disagreement(directory, settings).await);
+        }
+        Ok(plan)
     }
+}
+
+/// A warning if CI started this run for another commit than the one that is checked out.
+async fn disagreement(directory: &Path, settings: &Settings) -> Option<Problem> {
+    let (started_for, head) = ci_disagreement(directory, &settings.environment).await?;
+    let message =
+        format!("CI started this run for {started_for}, and {head} is checked out: the facts are those of {head}");
+    let hint = "check out the commit of the run, or ignore this warning if a step of the run made the commit";
+    Some(Problem { span: None, message, hint: Some(hint.to_owned()) })
 }
 
 /// The engines to connect to, and the place that names them.

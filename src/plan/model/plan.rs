@@ -32,10 +32,15 @@ pub struct Plan {
     /// The engines that the plan names, in its order. If the list is empty, polyarch uses the engine of the docker
     /// CLI.
     pub engines: Vec<EngineSpec>,
-    /// The selected images, in the plan's order. There is at least one.
+    /// The selected images, in the plan's order. The list is empty only if the run has none of the images that `when`
+    /// makes conditional.
     pub images: Vec<Image>,
-    /// Images of the plan that the selection left out, in the plan's order.
+    /// Images of the plan that this run does not have: first those whose `when` does not hold, then those that the
+    /// selection left out.
     pub left_out: Vec<ImageName>,
+    /// A line for each image whose `when` does not hold.
+    #[doc(hidden)]
+    pub notes: Vec<String>,
     /// The warnings that no run of this plan prints.
     #[doc(hidden)]
     pub silence: BTreeSet<Caution>,

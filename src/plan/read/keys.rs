@@ -99,7 +99,7 @@ macro_rules! keys_of_a_build {
 /// One of `images`, or `defaults`.
 pub(in crate::plan) const IMAGE: Keys = Keys {
     of: "an image",
-    known: keys_of_a_build!(["repository", "tags", "platforms"], ["attestations", "ecr"]),
+    known: keys_of_a_build!(["repository", "tags", "platforms", "when"], ["attestations", "ecr"]),
     not_yet: NOT_YET,
 };
 
@@ -124,6 +124,8 @@ pub(in crate::plan) const ECR_IMMUTABLE: Keys = Keys { of: "the map `immutable`"
 /// `encryption` of `ecr`, written as a map.
 pub(in crate::plan) const ECR_ENCRYPTION: Keys =
     Keys { of: "the encryption of a repository", known: &["type", "key"], not_yet: &[] };
+/// One of `tags`, written as a map.
+pub(in crate::plan) const TAG: Keys = Keys { of: "a tag", known: &["tag", "when"], not_yet: &[] };
 /// One of `secrets`.
 pub(in crate::plan) const SECRET: Keys = Keys { of: "a secret", known: &["id", "env", "file"], not_yet: &[] };
 /// `cache`.

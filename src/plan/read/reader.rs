@@ -21,8 +21,24 @@ pub type Environment = BTreeMap<String, String>;
 pub type Facts = BTreeMap<String, Result<String, String>>;
 
 /// Names of the facts that exist.
-pub(in crate::plan) const FACTS: [&str; 6] =
-    ["git.sha", "git.short", "git.tag", "aws.account", "aws.region", OWN_REGISTRY];
+pub(in crate::plan) const FACTS: [&str; 16] = [
+    "git.sha",
+    "git.short",
+    "git.tag",
+    "git.version",
+    "git.major",
+    "git.minor",
+    "git.patch",
+    "git.prerelease",
+    "git.branch",
+    "git.pr",
+    "git.ref_slug",
+    "git.commit_date",
+    "build.date",
+    "aws.account",
+    "aws.region",
+    OWN_REGISTRY,
+];
 /// Names that get a value where the plan uses them.
 const LATE: [&str; 5] = ["name", "tag", "os", "arch", "variant"];
 
@@ -302,7 +318,8 @@ impl<'a> Reader<'a> {
         if LATE.contains(&name) {
             return look_up_late(name, late);
         }
-        if let Some(fact) = self.facts.get(name) {
+        // The facts of conditions, such as `when.release`, have no value that a plan can use.
+        if let Some(fact) = self.facts.get(name).filter(|_| FACTS.contains(&name)) {
             return match fact {
                 Ok(value) => Lookup::Value(value.clone()),
                 Err(reason) => Lookup::Unset(Some(reason.clone())),
@@ -319,7 +336,12 @@ impl<'a> Reader<'a> {
 }
 
 fn not_asked(fact: &str) -> String {
-    if fact.starts_with("aws.") { "polyarch did not ask AWS".to_owned() } else { "polyarch did not ask git".to_owned() }
+    let asked = match fact.split('.').next() {
+        Some("aws") => "AWS",
+        Some("build") => "the clock",
+        _ => "git",
+    };
+    format!("polyarch did not ask {asked}")
 }
 
 fn look_up_late(name: &str, late: Late<'_>) -> Lookup {

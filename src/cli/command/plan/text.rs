@@ -32,6 +32,7 @@ pub(crate) fn lines(plan: &Plan, defaults: &Defaults, is_ci: bool, width: Option
     if !plan.left_out.is_empty() {
         lines.push(format!("left out: {}", listed(&plan.left_out)));
     }
+    lines.extend(plan.notes.iter().cloned());
     lines.extend([String::new(), as_typed("`polyarch plan --format yaml` prints every setting.").into_owned()]);
     lines
 }
