@@ -324,6 +324,24 @@ async fn image_is_left_out_with_a_line_that_says_why() {
 }
 
 #[tokio::test]
+async fn run_without_any_image_succeeds_and_says_why() {
+    let repository = Repository::new();
+    let text = "version: 1\nregistry: local\nimages: { web: { when: tag, tags: auto, platforms: [linux/amd64] } }\n";
+    fs::write(repository.path().join("build.yaml"), text).unwrap();
+    let home = Home::new();
+    let line = "web is not in this run: no condition holds of its `when: tag`\n";
+    for command in [&["build"][..], &["build", "web", "--platform", "linux/amd64"], &["join"], &["verify"]] {
+        let finished = Run::new(&home, command).folder(repository.path()).finish().await.expect_code(0);
+        assert!(finished.stderr.contains(line), "{command:?}: {}", finished.stderr);
+    }
+    // The conditions of the command line replace those of the plan, so the build looks for its Dockerfile.
+    let forced = Run::new(&home, ["build", "--set", "web.when=branch,pr"]).folder(repository.path());
+    let finished = forced.env("DOCKER_HOST", "unix:///nowhere.sock").finish().await;
+    assert_ne!(finished.code(), 0);
+    assert!(!finished.stderr.contains(line), "{}", finished.stderr);
+}
+
+#[tokio::test]
 async fn ci_run_for_another_commit_is_a_warning() {
     let repository = Repository::new();
     let text = "version: 1\nimages: { web: { tags: [\"${git.short}\"], platforms: [linux/amd64] } }\n";

@@ -103,6 +103,13 @@ pub(crate) struct OutputArgs {
     pub(crate) dotenv: Option<PathBuf>,
 }
 
+impl OutputArgs {
+    /// Whether a person reads the display and the results.
+    pub(crate) fn is_for_people(&self) -> bool {
+        self.format == Format::Text && !matches!(self.progress, Progress::Quiet | Progress::Json)
+    }
+}
+
 /// The connection to registries that no plan describes.
 #[derive(Debug, Args)]
 pub(crate) struct RegistryArgs {

@@ -9,8 +9,6 @@ use polyarch::run::{self, BuildRun, Event, EventSink as _, Goal, OnFailure, Regi
 use super::check;
 use crate::cli::args::command_line::{BuildArgs, moving};
 use crate::cli::args::refusal::Refusal;
-use crate::cli::args::values::Format;
-use crate::cli::args::values::Progress;
 use crate::cli::input::notices;
 use crate::cli::input::plan_file::{self, PlanFile};
 use crate::cli::input::reach;
@@ -75,10 +73,8 @@ pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCod
         let unreached = build.engines.warnings();
         ending::warn(&warnings.iter().cloned().chain(unreached).collect::<Vec<_>>(), settings);
     }
-    let is_for_people =
-        args.output.format == Format::Text && !matches!(args.output.progress, Progress::Quiet | Progress::Json);
-    if is_for_people {
-        build.plan.notes.iter().for_each(|note| stderr::line(&*as_typed(note)));
+    if args.output.is_for_people() {
+        plan_file::name_left_out(&build.plan);
     }
     if args.dry_run {
         return super::dry_run::show(&build);
@@ -97,7 +93,7 @@ pub(crate) async fn run(args: &BuildArgs, settings: &Settings) -> Result<ExitCod
     }
     Box::pin(run::build(build, RunContext { server, notices, shutdown }, &mut fanout)).await;
     let report = fanout.end(signals.code());
-    if let Some(line) = later(&report).filter(|_| is_served && is_for_people) {
+    if let Some(line) = later(&report).filter(|_| is_served && args.output.is_for_people()) {
         stderr::line(&*as_typed(&line));
     }
     Ok(ending::tell(&report, &args.output, settings))

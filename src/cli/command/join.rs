@@ -81,6 +81,9 @@ async fn prepare(
         return Err(refusal::usage("--attestations works only with references, not with a plan", hint).into());
     }
     let plan = PlanFile::read(&args.plan)?.resolve(settings).await?;
+    if args.output.is_for_people() {
+        plan_file::name_left_out(&plan);
+    }
     incomplete(args, &plan)?;
     let (registries, server) = plan_file::registries(&plan, settings, on_notice).await?;
     let gates = gates.of_plan(&plan);

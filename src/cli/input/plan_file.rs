@@ -24,6 +24,8 @@ use crate::cli::args::refusal::{Refusal, usage};
 use crate::cli::args::shared::PlanArgs;
 use crate::cli::input::large;
 use crate::cli::terminal::diagnostic;
+use crate::cli::terminal::stderr;
+use crate::cli::terminal::typed::as_typed;
 
 /// The names of a plan file, in the order in which polyarch tries them.
 const NAMES: [&str; 2] = [FIRST_NAME, "polyarch.yaml"];
@@ -167,6 +169,11 @@ impl Wanted {
             .map(|engines| engines.map_unreached(named))
             .map_err(|failures| failures.into_iter().map(named).collect())
     }
+}
+
+/// Prints a line for each image that the run does not have.
+pub(crate) fn name_left_out(plan: &Plan) {
+    plan.notes.iter().for_each(|note| stderr::line(&*as_typed(note)));
 }
 
 /// Connects to the plan's engines, even if the plan has no builds.

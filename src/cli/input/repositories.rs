@@ -70,6 +70,7 @@ fn parse(name: &str) -> Result<Repository, Failure> {
 /// The repositories of the plan's images in every registry of the plan.
 async fn of_plan(images: Vec<String>, args: &RepositoryArgs, settings: &Settings) -> Result<Group, Refusal> {
     let plan = PlanFile::read(&args.plan(images))?.resolve(settings).await?;
+    plan_file::name_left_out(&plan);
     let (registries, server) = plan_file::registries(&plan, settings, notices::log).await?;
     let mut named = Vec::new();
     for registry in registries.all() {

@@ -132,6 +132,7 @@ fn not_pullable(layout: &LayoutPath) -> Failure {
 async fn of_plan(args: &VerifyArgs, images: Vec<String>, settings: &Settings) -> Result<Group, Refusal> {
     let plan = PlanArgs { images, file: args.file.clone(), registry: args.registry.clone(), ..PlanArgs::default() };
     let plan = PlanFile::read(&plan)?.resolve(settings).await?;
+    plan_file::name_left_out(&plan);
     let pullers = if args.pull {
         Some(Pullers { engines: plan_file::engines_of(&plan, settings).await?, credentials: settings.credentials()? })
     } else {
