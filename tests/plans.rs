@@ -139,6 +139,8 @@ fn only_facts_that_a_plan_names_are_needed() {
     }
     let overrides = Overrides { set: vec!["*.tags=${git.short}".into()], ..Overrides::default() };
     assert_eq!(needed_facts(&text("version: 1"), &overrides), BTreeSet::from(["git.short".to_owned()]));
+    let overrides = Overrides { tags: vec!["${git.sha}".into()], ..Overrides::default() };
+    assert_eq!(needed_facts(&text("version: 1"), &overrides), BTreeSet::from(["git.sha".to_owned()]));
 }
 
 /// What this thread took of a processor: a machine that does something else meanwhile is no slower.

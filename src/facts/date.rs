@@ -17,13 +17,12 @@ pub fn build_facts(
     if !wanted.contains(BUILD_DATE) {
         return BTreeMap::new();
     }
-    let date = match environment.get(EPOCH).filter(|epoch| !epoch.is_empty()) {
-        Some(epoch) => day(epoch).ok_or_else(|| format!("{EPOCH} is not a number of seconds: {epoch}")),
-        None => {
-            let seconds = now.duration_since(UNIX_EPOCH).map(|since| since.as_secs().to_string());
-            let known = seconds.ok().and_then(|seconds| day(&seconds));
-            known.ok_or_else(|| "the clock of this machine is wrong".to_owned())
-        }
+    let date = if let Some(epoch) = environment.get(EPOCH).filter(|epoch| !epoch.is_empty()) {
+        day(epoch).ok_or_else(|| format!("{EPOCH} is not a number of seconds: {epoch}"))
+    } else {
+        let seconds = now.duration_since(UNIX_EPOCH).map(|since| since.as_secs().to_string());
+        let known = seconds.ok().and_then(|seconds| day(&seconds));
+        known.ok_or_else(|| "the clock of this machine is wrong".to_owned())
     };
     BTreeMap::from([(BUILD_DATE.to_owned(), date)])
 }
@@ -42,7 +41,7 @@ mod tests {
 
     #[test]
     fn build_date_is_of_the_epoch_or_of_now() {
-        let now = UNIX_EPOCH + Duration::from_secs(1_796_083_200);
+        let now = UNIX_EPOCH + Duration::from_secs(1_796_083_201);
         let date = |epoch: &str| {
             let environment = BTreeMap::from([(EPOCH.to_owned(), epoch.to_owned())]);
             build_facts(&environment, &BTreeSet::from([BUILD_DATE.to_owned()]), now).remove(BUILD_DATE).unwrap()

@@ -52,7 +52,7 @@ pub fn needed_facts(source: &SourceText, overrides: &Overrides) -> BTreeSet<Stri
     if flags.or(said).as_ref().is_some_and(ecr::is_own) {
         found.insert(OWN_REGISTRY.to_owned());
     }
-    overrides.set.iter().for_each(|set| found.extend(interpolate::names(set)));
+    overrides.set.iter().chain(&overrides.tags).for_each(|flag| found.extend(interpolate::names(flag)));
     found.retain(|name| FACTS.contains(&name.as_str()));
     found.extend(conditions);
     found

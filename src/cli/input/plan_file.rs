@@ -123,13 +123,13 @@ impl PlanFile {
     async fn resolve_for(&self, settings: &Settings, overrides: &Overrides) -> Result<Plan, Refusal> {
         let needed = plan::needed_facts(&self.source, overrides);
         let directory = self.source.path.parent().unwrap_or(Path::new(""));
-        let mut facts = git_facts(directory, &settings.environment, &needed).await;
+        let mut facts = Box::pin(git_facts(directory, &settings.environment, &needed)).await;
         facts.extend(build_facts(&settings.environment, &needed, SystemTime::now()));
         let region = plan::own_region(&self.source, overrides);
         facts.extend(aws_facts(&settings.ecr, &needed, region.as_ref()).await.map_err(|error| of_ecr(&error))?);
         let mut plan = plan::resolve(&self.source, &settings.environment, &facts, overrides)?;
         if needed.iter().any(|name| name.starts_with("git.") || name.starts_with("when.")) {
-            plan.warnings.extend(disagreement(directory, settings).await);
+            plan.warnings.extend(Box::pin(disagreement(directory, settings)).await);
         }
         Ok(plan)
     }
