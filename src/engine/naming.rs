@@ -107,7 +107,12 @@ impl Engine {
         let options = ImportImageOptionsBuilder::default().quiet(true).build();
         let mut answers = self.docker()?.import_image(options, bollard::body_full(Bytes::from(archive)), None);
         while let Some(answer) = answers.next().await {
-            let detail = answer.map_err(classify)?.error_detail;
+            // bollard reports an error in the stream as an error of its own.
+            let detail = answer.map_err(|error| match classify(error) {
+                EngineErrorKind::Push { message, .. } => EngineErrorKind::NotNamed(message),
+                other => other,
+            });
+            let detail = detail?.error_detail;
             if let Some(message) = detail.and_then(|detail| detail.message) {
                 return Err(EngineErrorKind::NotNamed(message));
             }
