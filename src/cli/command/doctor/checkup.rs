@@ -64,7 +64,7 @@ async fn examine(args: &DoctorArgs, settings: &Settings) -> Vec<Observation> {
     let (Some(loaded), Some(registries)) = (loaded, registries) else { return found };
     // A failed step would fail the checks of a build again.
     if found.iter().all(|one| one.failure().is_none()) {
-        found.extend(start(loaded, (registries, server), settings).await);
+        found.extend(Box::pin(start(loaded, (registries, server), settings)).await);
     }
     found
 }
